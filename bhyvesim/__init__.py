@@ -1,0 +1,44 @@
+"""bhyvesim: simulated bhyve virtual machines, and an exact model of their guest memory.
+
+>>> from bhyvesim import Machine, KernelPanic
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bhyvesim.errors import BhyvesimError, KernelPanic, NotRunning, Refused
+    from bhyvesim.machine import Access, BatchAccess, Machine
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Access",
+    "BatchAccess",
+    "BhyvesimError",
+    "KernelPanic",
+    "Machine",
+    "NotRunning",
+    "Refused",
+    "__version__",
+]
+
+_HOMES = {
+    "Access": "bhyvesim.machine",
+    "BatchAccess": "bhyvesim.machine",
+    "BhyvesimError": "bhyvesim.errors",
+    "KernelPanic": "bhyvesim.errors",
+    "Machine": "bhyvesim.machine",
+    "NotRunning": "bhyvesim.errors",
+    "Refused": "bhyvesim.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: ``bhyvesim --help`` must not pay for the engine."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

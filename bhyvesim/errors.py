@@ -1,0 +1,83 @@
+"""The exception tree; the class decides the exit status.
+
+1 the simulated kernel refused · 2 usage or configuration · 3 the simulated kernel
+panicked · 4 the stored state is unusable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class BhyvesimError(Exception):
+    """Anything that ends a command with one line on standard error."""
+
+    exit_code = 1
+
+
+class Refused(BhyvesimError):
+    """The simulated kernel refused; ``errno_name`` is what the ioctl would return."""
+
+    def __init__(self, errno_name: str, message: str) -> None:
+        super().__init__(f"{message} ({errno_name})")
+        self.errno_name = errno_name
+        self.reason = message
+
+
+class NotRunning(Refused):
+    """The machine has panicked (``PANICKED``) or has been destroyed (``ENOENT``)."""
+
+
+class UsageError(BhyvesimError):
+    """The request itself is wrong: arguments, a configuration, a file's contents."""
+
+    exit_code = 2
+
+
+class BadValue(UsageError):
+    """A value is not what its place asks for; the caller adds the place."""
+
+    def __init__(self, problem: str, expected: str) -> None:
+        super().__init__(f"{problem}: expected {expected}")
+        self.problem = problem
+        self.expected = expected
+
+
+class StateError(BhyvesimError):
+    """The state file cannot be used; nothing was written."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One simulated kernel function that was under way, with the arguments worth showing."""
+
+    function: str
+    args: tuple[int, ...] = ()
+
+
+class KernelPanic(BhyvesimError):
+    """The simulated kernel failed an assertion and stopped. A result, not a fault of this program.
+
+    ``function`` is where, ``message`` the panic string, ``stack`` the simulated calls
+    under way (innermost first), ``facts`` the numbers of the case (gpa, level, index, pte …),
+    ``state`` the machine's dump at that moment, filled in by the machine.
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self, message: str, stack: tuple[Frame, ...], facts: Mapping[str, int | str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.stack = stack
+        self.facts: dict[str, int | str] = dict(facts or {})
+        self.state: dict[str, Any] = {}
+
+    @property
+    def function(self) -> str:
+        return self.stack[0].function

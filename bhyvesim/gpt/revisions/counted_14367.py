@@ -1,0 +1,37 @@
+"""illumos 14367: a leaf counts the entries that memmaps cover, and goes with the last."""
+
+from __future__ import annotations
+
+from bhyvesim.errors import Frame
+from bhyvesim.gpt.leaf import EMPTY, counted
+from bhyvesim.gpt.revisions.populated_13896 import PopulatedGpt
+from bhyvesim.gpt.revisions.revision import VMSPACE_PATHS, Revision
+from bhyvesim.span import Span
+
+
+class CountedGpt(PopulatedGpt):
+    """Two memmaps may share a leaf: each takes back only what it brought."""
+
+    def populate_region(self, span: Span) -> None:
+        for piece in self.pieces(span.pages):
+            leaf = piece.leaf or EMPTY
+            covered = piece.mask.bit_count()
+            self.leaves.assign(piece.first, piece.end, counted(leaf, leaf[0] + covered))
+
+    def vacate_region(self, span: Span) -> None:
+        with self.kernel.calls(Frame("vmm_gpt_vacate_region", (span.start, span.end))):
+            for piece in self.pieces(span.pages):
+                if piece.leaf is not None:
+                    refcnt = piece.leaf[0] - piece.mask.bit_count()
+                    left = counted(piece.leaf, refcnt) if refcnt > 0 else None
+                    self.leaves.assign(piece.first, piece.end, left)
+
+
+REVISION = Revision(
+    name="14367",
+    date="2022-01-05",
+    summary="leaf tables count what memmaps cover of them",
+    engine=CountedGpt,
+    paths=VMSPACE_PATHS,
+    segids=4,
+)

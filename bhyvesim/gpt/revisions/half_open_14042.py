@@ -1,0 +1,25 @@
+"""illumos 14042: half-open ranges, as everywhere else in the kernel."""
+
+from __future__ import annotations
+
+from bhyvesim.gpt.revisions.closed_13932 import ClosedGpt
+from bhyvesim.gpt.revisions.revision import OLD_PATHS, Revision
+from bhyvesim.span import Span
+
+
+class HalfOpenGpt(ClosedGpt):
+    """13932 with its ranges mended, and nothing else."""
+
+    def pages_of(self, span: Span) -> range:
+        return span.pages
+
+
+REVISION = Revision(
+    name="14042",
+    date="2021-08-31",
+    summary="half-open ranges; a leaf shared by two mappings still goes with the first",
+    engine=HalfOpenGpt,
+    paths=OLD_PATHS,
+    segids=4,
+    may_reach_the_end=True,
+)

@@ -1,0 +1,70 @@
+"""illumos 15844: populates level by level, and loses its way at every 512 GiB line."""
+
+from __future__ import annotations
+
+from bhyvesim.errors import Frame
+from bhyvesim.gpt.engine import HardwareBits
+from bhyvesim.gpt.levels import LEAF_SHIFT, table_span
+from bhyvesim.gpt.revisions.counted_14367 import CountedGpt
+from bhyvesim.gpt.revisions.revision import INTEL_GPT, VMSPACE_PATHS, Revision
+from bhyvesim.kernel import AssertionSite
+from bhyvesim.span import Span
+
+_LINE = table_span(3)  # 512 GiB
+_NOT_PAST_THE_NODE = AssertionSite("end <= vmm_gpt_node_end(node)", INTEL_GPT, 612)
+_IN_ORDER = AssertionSite("next_sibling->vgn_gpa > child->vgn_gpa", INTEL_GPT, 389)
+
+
+class LevelsGpt(CountedGpt):
+    """Steps from leaf to leaf by siblings and the parent's next sibling, never further up.
+
+    So the last leaf below a multiple of 512 GiB seems to have no successor: a memmap
+    across that line finds no leaf there, though one may exist, and is believed to end.
+    """
+
+    hardware_bits = HardwareBits.TRACKED
+
+    def populate_region(self, span: Span) -> None:
+        line = (span.start // _LINE + 1) * _LINE
+        if span.end <= line:
+            super().populate_region(span)
+            return
+        with self.kernel.calls(Frame("vmm_gpt_populate_region", (span.start, span.end))):
+            self._add_tables(span)
+            super().populate_region(Span(span.start, line))
+            self.kernel.verify_failed(
+                _NOT_PAST_THE_NODE, (span.end, "<=", line), {"gpa": line, "node_end": line}
+            )
+
+    def _add_tables(self, span: Span) -> None:
+        """Make all tables of *span*, top level first, each level from left to right."""
+        first, end = span.start >> LEAF_SHIFT, -(-span.end >> LEAF_SHIFT)
+        self.bare = span
+        for line in range((span.start // _LINE + 1) * _LINE, span.end, _LINE):
+            index = line >> LEAF_SHIFT
+            if self.leaves[index] is not None:
+                self._make_empty(first, index)
+                path = (
+                    Frame("vmm_gpt_populate_region_lvl", (span.start, span.end)),
+                    Frame("vmm_gpt_node_add", (line,)),
+                )
+                with self.kernel.calls(*path):
+                    self.kernel.assertion_failed(_IN_ORDER, (line, ">", line), {"gpa": line})
+                self.twins = (*self.twins, index)
+        self._make_empty(first, end)
+        self.bare = None
+
+    def _make_empty(self, first: int, end: int) -> None:
+        for start, stop, leaf in self.leaves.runs(first, end):
+            if leaf is None:
+                self.leaves.assign(start, stop, (0,))
+
+
+REVISION = Revision(
+    name="15844",
+    date="2023-08-15",
+    summary="level-by-level tables; a memmap across a 512 GiB line panics the host",
+    engine=LevelsGpt,
+    paths=VMSPACE_PATHS,
+    segids=5,
+)

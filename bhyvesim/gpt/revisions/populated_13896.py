@@ -1,0 +1,43 @@
+"""illumos 13896: the vmspace of its own; a memmap brings all its tables at once."""
+
+from __future__ import annotations
+
+from bhyvesim.gpt.engine import Backing, Fault, HardwareBits
+from bhyvesim.gpt.leaf import EMPTY, Leaf
+from bhyvesim.gpt.revisions.half_open_14042 import HalfOpenGpt
+from bhyvesim.gpt.revisions.revision import I86PC_GPT, I86PC_VM, VMSPACE_PATHS, Revision
+from bhyvesim.kernel import AssertionSite
+from bhyvesim.span import Span
+
+
+class PopulatedGpt(HalfOpenGpt):
+    """Tables come with the memmap; the page counter never comes down again."""
+
+    hardware_bits = HardwareBits.NEVER
+    vacate_assertion = AssertionSite("ptes[i] == 0", I86PC_GPT, 443)
+
+    def populate_region(self, span: Span) -> None:
+        for piece in self.pieces(self.pages_of(span)):
+            if piece.leaf is None:
+                self.leaves.assign(piece.first, piece.end, EMPTY)
+
+    def unmap_region(self, span: Span) -> None:
+        self.clear(self.pages_of(span))
+
+    def absent(self, leaf: Leaf | None, backing: Backing | None, prot: int) -> Fault | None:
+        if leaf is None:
+            return Fault.NOMAP
+        if backing is None:
+            return Fault.HOLE
+        return Fault.PROT if prot & ~backing.prot else None
+
+
+REVISION = Revision(
+    name="13896",
+    date="2021-09-05",
+    summary="tables come with the memmap; a touch beside a small mapping panics the host",
+    engine=PopulatedGpt,
+    paths=VMSPACE_PATHS,
+    segids=4,
+    lookup_verify=AssertionSite("vmsm != NULL", I86PC_VM, 714),
+)

@@ -1,0 +1,94 @@
+"""The simulated kernel around the memory code: its call stack, ASSERT, VERIFY and panic.
+
+Simulated functions say that they are under way with :meth:`Kernel.calls`; a panic
+takes its stack from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+
+from bhyvesim.errors import Frame, KernelPanic
+
+
+class Assertions(Enum):
+    """What a failing ASSERT does. VERIFY always panics."""
+
+    PANIC = "panic"  # a DEBUG kernel
+    WARN = "warn"  # the report's debugging kernel: logs it and goes on
+    OFF = "off"  # a production kernel: the ASSERT is not there
+
+
+@dataclass(frozen=True, slots=True)
+class AssertionSite:
+    """One ASSERT or VERIFY in the source of one revision."""
+
+    expression: str
+    file: str
+    line: int
+
+    def message(self, values: tuple[int, str, int] | None = None) -> str:
+        """The panic string; *values* are left, operator, right of an ASSERT3-style assertion."""
+        shown = "" if values is None else f" ({values[0]:#x} {values[1]} {values[2]:#x})"
+        return f"assertion failed: {self.expression}{shown}, file: {self.file}, line: {self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """A failed ASSERT that was logged instead of fatal (assertions: warn)."""
+
+    message: str
+    stack: tuple[Frame, ...]
+    facts: Mapping[str, int | str]
+
+
+class Kernel:
+    """One simulated kernel: whether ASSERTs are live, what it logged, what it is executing."""
+
+    def __init__(self, *, debug: bool, assertions: Assertions = Assertions.PANIC) -> None:
+        self.debug = debug
+        self.assertions = assertions if debug else Assertions.OFF
+        self.warnings: list[Warned] = []
+        self._stack: list[Frame] = []
+
+    @property
+    def asserting(self) -> bool:
+        """Whether it is worth evaluating an ASSERT at all."""
+        return self.assertions is not Assertions.OFF
+
+    @contextmanager
+    def calls(self, *frames: Frame) -> Iterator[None]:
+        """Within, *frames* are under way, outermost first."""
+        depth = len(self._stack)
+        self._stack.extend(frames)
+        try:
+            yield
+        finally:
+            del self._stack[depth:]
+
+    def assertion_failed(
+        self,
+        site: AssertionSite,
+        values: tuple[int, str, int] | None = None,
+        facts: Mapping[str, int | str] | None = None,
+    ) -> None:
+        """An ASSERT did not hold. Panics, logs or does nothing, as the kernel was built."""
+        if self.assertions is Assertions.PANIC:
+            self.verify_failed(site, values, facts)
+        elif self.assertions is Assertions.WARN:
+            self.warnings.append(Warned(site.message(values), self._innermost_first(), facts or {}))
+
+    def verify_failed(
+        self,
+        site: AssertionSite,
+        values: tuple[int, str, int] | None = None,
+        facts: Mapping[str, int | str] | None = None,
+    ) -> None:
+        """A VERIFY did not hold: raises KernelPanic on every kernel."""
+        raise KernelPanic(site.message(values), self._innermost_first(), facts)
+
+    def _innermost_first(self) -> tuple[Frame, ...]:
+        return tuple(reversed(self._stack))

@@ -1,0 +1,50 @@
+"""A validator of a whole machine: its tables against its memmaps and segments."""
+
+from __future__ import annotations
+
+from bhyvesim.gpt import check as gpt_check
+from bhyvesim.gpt.leaf import flags_of
+from bhyvesim.gpt.rows import pte_rows
+from bhyvesim.machine.vm import Machine, MachineState
+from bhyvesim.pte.format import PFN_MASK, pfn_of
+from bhyvesim.units import PAGE_SHIFT
+
+
+def problems(machine: Machine) -> list[str]:
+    """What is wrong with *machine*, a line each; empty when all is well.
+
+    After a panic the tables need not agree with the memmaps, so only the tree is checked.
+    """
+    found = gpt_check.problems(machine.space.gpt)
+    if machine.state is not MachineState.RUNNING:
+        return found
+    for a, b in zip(machine.memmaps, machine.memmaps[1:], strict=False):
+        if a.span.overlaps(b.span):
+            found.append(f"memmaps {a.span} and {b.span} overlap")
+    mapped = [(m.span.start, m.span.end) for m in machine.space.mappings]
+    if mapped != [(m.span.start, m.span.end) for m in machine.memmaps]:
+        found.append("the vmspace does not map what the memmaps say")
+    for memmap in machine.memmaps:
+        seg = machine.segs.get(memmap.segid)
+        if seg is None or memmap.segoff + memmap.length > seg.length:
+            found.append(f"memmap {memmap.span} is not inside a segment")
+    for row in pte_rows(machine.space.gpt):
+        found += _entry_problems(machine, row.gpa, row.npages, row.pte)
+    return found
+
+
+def _entry_problems(machine: Machine, gpa: int, npages: int, pte: int) -> list[str]:
+    """Every present entry must lead where the mapping over its page leads."""
+    page, end = gpa >> PAGE_SHIFT, (gpa >> PAGE_SHIFT) + npages
+    while page < end:
+        mapping = machine.space.find(page)
+        if mapping is None:
+            return [f"page {page << PAGE_SHIFT:#x} has an entry, but no mapping"]
+        here = pte + ((page << PAGE_SHIFT) - gpa)
+        if pfn_of(here) != mapping.host_pfn + page - mapping.first:
+            return [f"page {page << PAGE_SHIFT:#x} has the entry {here:#x} of another page"]
+        fresh = machine.npt.page(0, mapping.prot) & ~PFN_MASK
+        if fresh & ~flags_of(here - (page << PAGE_SHIFT)):
+            return [f"page {page << PAGE_SHIFT:#x} lacks bits that its mapping gives"]
+        page = min(end, mapping.end)
+    return []

@@ -1,0 +1,9 @@
+"""Page-table entries: the two formats, bit by bit."""
+
+from bhyvesim.pte.ept import EPT
+from bhyvesim.pte.format import PteFormat
+from bhyvesim.pte.rvi import RVI
+
+FORMATS: dict[str, PteFormat] = {f.name: f for f in (RVI, EPT)}
+
+__all__ = ["EPT", "FORMATS", "RVI", "PteFormat"]

@@ -1,0 +1,34 @@
+"""What the tree asks of a PTE format."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+PFN_BITS = 40  # bits 12-51 of an entry
+PFN_MASK = ((1 << PFN_BITS) - 1) << 12
+
+
+def pfn_of(pte: int) -> int:
+    """The host page frame number in *pte* (either format)."""
+    return (pte & PFN_MASK) >> 12
+
+
+class PteFormat(Protocol):
+    """One vendor's leaf and table entries. All entries are plain 64-bit ints."""
+
+    name: str  # "rvi" or "ept"
+    cpu: str  # "amd" or "intel"
+    accessed: int
+    dirty: int
+
+    def page(self, pfn: int, prot: int) -> int:
+        """The entry the kernel writes for a page; *prot* is a mask of R=1, W=2, X=4."""
+
+    def table(self, pfn: int) -> int:
+        """The entry of a lower table that lies in *pfn*."""
+
+    def prot(self, pte: int) -> int:
+        """What hardware lets through a leaf entry: a mask of R=1, W=2, X=4."""
+
+    def flags(self, pte: int) -> tuple[str, ...]:
+        """The names of the bits that are set, besides the PFN."""

@@ -1,0 +1,1 @@
+"""A guest's address space: its mappings, and the nested page table under them."""
