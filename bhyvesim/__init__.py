@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bhyvesim.errors import BhyvesimError, KernelPanic, NotRunning, Refused
-    from bhyvesim.machine import Access, BatchAccess, Machine
+    from bhyvesim.machine.vm import Access, BatchAccess, Machine
 
 __version__ = "0.1.0"
 
@@ -25,11 +25,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Access": "bhyvesim.machine",
-    "BatchAccess": "bhyvesim.machine",
+    "Access": "bhyvesim.machine.vm",
+    "BatchAccess": "bhyvesim.machine.vm",
     "BhyvesimError": "bhyvesim.errors",
     "KernelPanic": "bhyvesim.errors",
-    "Machine": "bhyvesim.machine",
+    "Machine": "bhyvesim.machine.vm",
     "NotRunning": "bhyvesim.errors",
     "Refused": "bhyvesim.errors",
 }

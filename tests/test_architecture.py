@@ -20,7 +20,7 @@ LAYERS = {
     "vmspace": 3,
     "machine": 4,
     "replay": 5,
-    "guest": 5,
+    "vmm": 5,
     "config": 6,
     "store": 6,
     "report": 6,

@@ -181,9 +181,9 @@ class Machine:
             raise Refused("ENOSPC", f"all {MAX_MEMMAPS} memmap slots are taken")
         slot = self.slots.index(None)
         with self._running(_MMAP):
-            host_pfn = seg.host_pfn + (segoff >> PAGE_SHIFT)
-            self.space.map(Span.sized(gpa, length), host_pfn, prot, wired=wired)
-            self.slots[slot] = Memmap(gpa, length, segid, segoff, prot, wired)
+            memmap = Memmap(gpa, length, segid, segoff, prot, wired)
+            self.space.map(memmap.span, self._host_pfn(memmap), prot, wired=wired)
+            self.slots[slot] = memmap
 
     def munmap_memseg(self, gpa: int, length: int) -> None:
         """Take away the memmap of exactly this gpa and length.
@@ -285,6 +285,15 @@ class Machine:
                 [m.gpa, m.length, m.segid, m.segoff, m.prot, int(m.wired)] for m in self.memmaps
             ],
         }
+
+    def restore_memmap(self, slot: int, memmap: Memmap | None) -> None:
+        """Put a memmap that was stored back into its slot; the tables come separately."""
+        self.slots[slot] = memmap
+        if memmap is not None:
+            self.space.restore(memmap.span, self._host_pfn(memmap), memmap.prot)
+
+    def _host_pfn(self, memmap: Memmap) -> int:
+        return self.segs[memmap.segid].host_pfn + (memmap.segoff >> PAGE_SHIFT)
 
     def _free_memmap(self, slot: int, memmap: Memmap) -> None:
         """vm_free_memmap(): the slot is cleared once the unmapping came through."""

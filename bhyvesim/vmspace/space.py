@@ -79,7 +79,11 @@ class VmSpace:
             self.gpt.populate_region(span)
             if wired:
                 self.gpt.map_wired(span.pages, new.backing.cls)
-        self.mappings.insert(bisect_right(self.mappings, new.first, key=_FIRST), new)
+        self._insert(new)
+
+    def restore(self, span: Span, host_pfn: int, prot: int) -> None:
+        """Add a mapping whose tables are there already."""
+        self._insert(Mapping.over(span, host_pfn, prot, self.npt))
 
     def unmap(self, span: Span) -> None:
         """Take away the mapping over exactly *span*, its entries, and the tables it leaves idle.
@@ -215,6 +219,9 @@ class VmSpace:
             path = (Frame(f.format(npt=self.npt.name)) for f in self.revision.paths.guest_fault)
             with self.kernel.calls(Frame("vm_handle_paging", (gpa,)), *path):
                 self.kernel.verify_failed(verify, facts={"gpa": gpa})
+
+    def _insert(self, new: Mapping) -> None:
+        self.mappings.insert(bisect_right(self.mappings, new.first, key=_FIRST), new)
 
     def _frames(self, functions: tuple[str, ...], span: Span) -> tuple[Frame, ...]:
         args = (span.start, span.end)

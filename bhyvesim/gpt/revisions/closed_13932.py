@@ -63,6 +63,7 @@ class ClosedGpt(Gpt):
                         )
 
 
+# Read off the stack in the bug report: the one DEBUG build whose offsets are known.
 _REPORT_OFFSETS = {
     ("vmm_gpt_vacate_entry", "assfail3"): 0x8B,
     ("vmm_gpt_vacate_region", "vmm_gpt_vacate_entry"): 0x42,
@@ -91,4 +92,5 @@ REVISION = Revision(
     segids=4,
     may_reach_the_end=True,
     offsets=_REPORT_OFFSETS,
+    addresses={"assfail3": 0xFFFFFFFFFBDCD481},
 )

@@ -42,9 +42,10 @@ VMSPACE_PATHS = CallPaths(
 class Revision:
     """One historical state of the kernel's guest-memory code.
 
-    ``last_page_maps``: whether a memmap may reach (or, on 13932 and 14042, pass) the end
-    of the vmspace. ``lookup_verify``: a VERIFY that a fault in a hole runs into.
-    ``offsets``: known return offsets on a DEBUG kernel, by (function, the one it called).
+    ``may_reach_the_end``: whether a memmap that begins below the end of the vmspace may
+    reach or pass it. ``lookup_verify``: a VERIFY that a fault in a hole runs into.
+    ``offsets``: known return offsets on a DEBUG kernel, by (function, the one it called);
+    ``addresses``: return addresses that its stack traces show without a symbol.
     """
 
     name: str
@@ -56,3 +57,4 @@ class Revision:
     may_reach_the_end: bool = False
     lookup_verify: AssertionSite | None = None
     offsets: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    addresses: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,172 @@
+"""What the commands do, once parsed: each is one transaction on the state.
+
+Shared by the subcommands and bhyvectl's manner.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bhyvesim.cli.session import Panicked, Session, decoding
+from bhyvesim.errors import KernelPanic, Refused
+from bhyvesim.machine.vm import Access, Machine, MachineState
+from bhyvesim.report import crash as crash_report
+from bhyvesim.report.memory import memory_map, segments
+from bhyvesim.store import codec
+from bhyvesim.store.maps import encode_maps
+from bhyvesim.store.store import CrashRow, Transaction, VmRow
+from bhyvesim.vmm import life
+from bhyvesim.vmm.spec import TouchSpec, VmSpec
+
+_UUIDS = uuid.UUID("6c1d6c0e-0d3c-5f0e-9a53-14042b1e5e11")
+
+
+def create(session: Session, spec: VmSpec, *, replace: bool) -> life.Booted:
+    """Allocate, map and boot a VM. Raises Refused (EEXIST) when the name is taken."""
+    with session.store.writing(Panicked) as transaction:
+        if spec.name in transaction.names():
+            if not replace:
+                raise Refused("EEXIST", f"there is a VM named {spec.name} already")
+            _destroy(session, transaction, spec.name)
+        machine = life.new_machine(spec)
+        with _panics(session, transaction, spec, machine, "create"):
+            life.allocate(machine, spec)
+            booted = life.boot(machine, spec)
+            transaction.put(_row(spec, machine))
+    log_warnings(session, machine)
+    return booted
+
+
+def reboot(session: Session) -> tuple[VmSpec, life.Rebooted]:
+    """VM_REINIT, the ROM mapped again, the guest booted."""
+    with session.store.writing(Panicked) as transaction:
+        spec, machine = _load(transaction, session.name(transaction))
+        with _panics(session, transaction, spec, machine, "reboot"):
+            rebooted = life.reboot(machine, spec)
+            transaction.put(_row(spec, machine))
+    log_warnings(session, machine)
+    return spec, rebooted
+
+
+def touch(session: Session, wanted: TouchSpec) -> Access:
+    """Guest accesses of one span."""
+    with session.store.writing(Panicked) as transaction:
+        spec, machine = _load(transaction, session.name(transaction))
+        with _panics(session, transaction, spec, machine, "touch"):
+            access = life.touch_span(machine, wanted)
+            transaction.put(_row(spec, machine))
+    return access
+
+
+def destroy(session: Session) -> tuple[str, int | None]:
+    """Destroy one VM; returns its name, and how many tables leaked (None: it had panicked)."""
+    with session.store.writing(Panicked) as transaction:
+        name = session.name(transaction)
+        return name, _destroy(session, transaction, name)
+
+
+def destroy_all(session: Session) -> list[tuple[str, int | Panicked | None]]:
+    """Destroy every VM; a panic of one does not save the others."""
+    outcomes: list[tuple[str, int | Panicked | None]] = []
+    with session.store.writing(Panicked) as transaction:
+        for name in transaction.names():
+            try:
+                outcomes.append((name, _destroy(session, transaction, name)))
+            except Panicked as panicked:
+                outcomes.append((name, panicked))
+    return outcomes
+
+
+def decode_crash(row: CrashRow) -> crash_report.Crash:
+    """The crash dump in *row*, as the reports want it."""
+    import json
+
+    with decoding(f"crash dump {row.id}"):
+        record = json.loads(row.record)
+        return crash_report.Crash(
+            id=row.id,
+            vm=row.vm,
+            time_ns=row.time_ns,
+            uuid=record["uuid"],
+            gpt=record["gpt"],
+            debug=record["debug"],
+            message=record["message"],
+            stack=codec.decode_stack(record["stack"]),
+        )
+
+
+def log_warnings(session: Session, machine: Machine) -> None:
+    """The assertions that a warning kernel let pass, with their detail."""
+    for warned in machine.kernel.warnings:
+        detail = ", ".join(
+            f"{key} {value}" if key in ("level", "index") else f"{key} {value:#x}"
+            for key, value in warned.facts.items()
+        )
+        session.note(f"{warned.message} [{detail}]")
+
+
+def _load(transaction: Transaction, name: str) -> tuple[VmSpec, Machine]:
+    row = transaction.vm(name)
+    with decoding(name):
+        spec = codec.decode_spec(row.spec)
+        machine = codec.decode_machine(spec, row.maps, row.tables, panicked=row.panicked)
+    if machine.state is MachineState.PANICKED:
+        raise Refused(
+            "PANICKED", f"{name} has panicked; only destroy and create --replace change it"
+        )
+    return spec, machine
+
+
+def _row(spec: VmSpec, machine: Machine, crash: int | None = None) -> VmRow:
+    return VmRow(
+        name=spec.name,
+        panicked=machine.state is MachineState.PANICKED,
+        spec=codec.encode_spec(spec),
+        maps=encode_maps(machine.segs.values(), machine.slots, machine.next_host_pfn),
+        tables=codec.encode_tables(machine),
+        resident=machine.resident,
+        crash=crash,
+    )
+
+
+def _destroy(session: Session, transaction: Transaction, name: str) -> int | None:
+    if transaction.vm(name).panicked:
+        transaction.remove(name)
+        return None
+    spec, machine = _load(transaction, name)
+    with _panics(session, transaction, spec, machine, "destroy"):
+        leaked = machine.destroy()
+    transaction.remove(name)
+    log_warnings(session, machine)
+    return leaked
+
+
+@contextmanager
+def _panics(
+    session: Session, transaction: Transaction, spec: VmSpec, machine: Machine, operation: str
+) -> Iterator[None]:
+    """Within, a KernelPanic is stored with the VM it stopped, and becomes Panicked."""
+    try:
+        yield
+    except KernelPanic as panic:
+        log_warnings(session, machine)
+        time_ns = session.now_ns()
+        name = f"{spec.name}/{operation}/{time_ns}/{len(transaction.crashes())}"
+        details = {
+            "uuid": str(uuid.uuid5(_UUIDS, name)),
+            "operation": operation,
+            "gpt": spec.kernel.gpt,
+            "debug": spec.kernel.debug,
+            "npt": spec.npt,
+            "memseg": segments(list(machine.segs.values())).data["memseg"],
+            "memmap": memory_map(list(machine.segs.values()), machine.memmaps).data["memmap"],
+        }
+        row = transaction.add_crash(spec.name, time_ns, panic, details)
+        transaction.put(_row(spec, machine, row.id))
+        raise Panicked(
+            f"{spec.name} panicked during {operation}; its dump is crash {row.id}: "
+            f"see 'bhyvesim crash show {row.id}'",
+            crash_report.console(decode_crash(row)),
+        ) from None

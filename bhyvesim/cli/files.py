@@ -1,0 +1,48 @@
+"""Reading the files that commands are given."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from bhyvesim.errors import UsageError
+from bhyvesim.vmm.spec import VmSpec, name_problem
+
+MAX_BYTES = 4 << 20
+
+
+def read_vm_file(path: str, name: str | None = None) -> VmSpec:
+    """The VM described in *path* (``-``: standard input), under *name* when one is given.
+
+    Raises ConfigError or UsageError.
+    """
+    from bhyvesim.config.vm import load
+
+    spec = load(read_bytes(path), "<stdin>" if path == "-" else path)
+    if name is None:
+        return spec
+    check_name(name)
+    return replace(spec, name=name)
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError for a name that no VM can have."""
+    problem = name_problem(name)
+    if problem is not None:
+        from bhyvesim.units import shorten
+
+        raise UsageError(
+            f"--vm={shorten(name)} {problem}: expected a printable name of 1 to 127 bytes without /"
+        )
+
+
+def read_bytes(path: str) -> bytes:
+    """The contents of a file, or of standard input; raises UsageError when it cannot be read."""
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read(MAX_BYTES)
+        with open(path, "rb") as file:
+            return file.read(MAX_BYTES)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"{path}: {reason}: expected a readable file") from None

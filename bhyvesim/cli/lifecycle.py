@@ -1,0 +1,141 @@
+"""create, reboot, touch, destroy."""
+
+from __future__ import annotations
+
+import click
+
+from bhyvesim.cli.params import ACCESS, ADDRESS, SIZE, format_option, vm_option
+from bhyvesim.cli.session import Format, Panicked, Session
+from bhyvesim.report.model import Column, Report
+from bhyvesim.units import PAGE_SHIFT, format_size
+from bhyvesim.vmm.life import Booted, Rebooted
+from bhyvesim.vmm.spec import TouchSpec, VmSpec
+
+
+@click.command()
+@click.option("--config", metavar="FILE", required=True, help="The VM's YAML file; - is stdin.")
+@click.option("--replace", is_flag=True, help="Destroy the VM of that name first, if there is one.")
+@vm_option
+@click.pass_obj
+def create(session: Session, config: str, replace: bool) -> None:
+    """Allocate, map and boot a VM from its description.
+
+    --vm names it otherwise than the file does.
+    """
+    from bhyvesim.cli import actions
+    from bhyvesim.cli.files import read_vm_file
+
+    spec = read_vm_file(config, session.vm)
+    say_created(session, spec, actions.create(session, spec, replace=replace))
+
+
+@click.command()
+@vm_option
+@click.pass_obj
+def reboot(session: Session) -> None:
+    """Reinit the VM, map its ROM again, boot its guest.
+
+    On a kernel with bug 14042 this panics (exit status 3), or, on a production
+    kernel, loses pages; a warning says which.
+    """
+    from bhyvesim.cli import actions
+
+    say_rebooted(session, *actions.reboot(session))
+
+
+@click.command()
+@click.option("--gpa", type=ADDRESS, required=True, help="Guest-physical address.")
+@click.option("--len", "length", type=SIZE, default="4K", help="How many bytes. [default: 4K]")
+@click.option("--access", "prot", type=ACCESS, default="r", help="r, w, x together. [default: r]")
+@vm_option
+@format_option
+@click.pass_obj
+def touch(session: Session, gpa: int, length: int, prot: int, fmt: Format | None) -> int:
+    """Let the guest access memory: every page that holds a byte of [GPA, GPA+LEN).
+
+    Stops at the first access that fails; the exit status is then 1.
+    """
+    from bhyvesim.cli import actions
+
+    if length == 0:
+        raise click.BadParameter("0 is no length", param_hint="--len")
+    access = actions.touch(session, TouchSpec(gpa, length, prot))
+    session.emit(_touched(access.ok, access.mapped, access.fault, access.gpa), fmt)
+    return 0 if access.fault is None else 1
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Every VM there is.")
+@vm_option
+@click.pass_obj
+def destroy(session: Session, everything: bool) -> int:
+    """Destroy a VM as the kernel does, and check that nothing leaked.
+
+    Crash dumps stay. A VM that has panicked is only forgotten: its kernel is gone.
+    """
+    from bhyvesim.cli import actions
+
+    if not everything:
+        return say_destroyed(session, *actions.destroy(session))
+    if session.vm is not None:
+        raise click.UsageError("--all and --vm exclude each other")
+    status = 0
+    for name, outcome in actions.destroy_all(session):
+        if isinstance(outcome, Panicked):
+            click.echo(outcome.report, err=True)
+            session.note(str(outcome))
+            status = Panicked.exit_code
+        else:
+            status = max(status, say_destroyed(session, name, outcome))
+    return status
+
+
+def say_created(session: Session, spec: VmSpec, booted: Booted) -> None:
+    """What came of a create, for the person at the terminal."""
+    build = "DEBUG" if spec.kernel.debug else "production"
+    session.note(
+        f"created {spec.name}: {format_size(spec.memory)} on kernel {spec.kernel.gpt} {build}, "
+        f"{spec.npt.upper()}; the guest touched {booted.accessed} pages"
+    )
+    _say_failures(session, booted)
+
+
+def say_rebooted(session: Session, spec: VmSpec, rebooted: Rebooted) -> None:
+    """What came of a reboot; a warning where the kernel lost pages or lost count."""
+    session.note(f"rebooted {spec.name}: the guest touched {rebooted.booted.accessed} pages")
+    _say_failures(session, rebooted.booted)
+    for gpa, pages in rebooted.lost:
+        last = gpa + (pages << PAGE_SHIFT) - 1
+        session.note(
+            f"warning: {pages} page{'s' * (pages != 1)} at {gpa:#x} to {last:#x} lost their "
+            f"PTEs, though their memmap was not touched"
+        )
+    if rebooted.resident != rebooted.present:
+        session.note(
+            f"warning: the kernel counts {rebooted.resident} resident pages, but "
+            f"{rebooted.present} are mapped ({rebooted.resident - rebooted.present:+d})"
+        )
+
+
+def say_destroyed(session: Session, name: str, leaked: int | None) -> int:
+    """What came of a destroy; returns the exit status."""
+    if leaked is None:
+        session.note(f"destroyed {name}, which had panicked; its crash dump stays")
+    elif leaked:
+        session.note(f"warning: destroying {name} leaked {leaked} page tables")
+        return 1
+    else:
+        session.note(f"destroyed {name}: no table, page or segment leaked")
+    return 0
+
+
+def _say_failures(session: Session, booted: Booted) -> None:
+    for failure in booted.failures:
+        session.note(f"warning: the guest's access at {failure.gpa:#x} failed: {failure.fault}")
+
+
+def _touched(ok: int, mapped: int, fault: str | None, gpa: int | None) -> Report:
+    where = "" if gpa is None else f"{gpa:#x}"
+    rows = ((str(ok), str(mapped), fault or "none", where),)
+    columns = (Column("Accessed", True), Column("Mapped", True), Column("Fault"), Column("At"))
+    return Report(columns, rows, {"ok": ok, "mapped": mapped, "fault": fault, "gpa": gpa})

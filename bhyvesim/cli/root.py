@@ -1,0 +1,88 @@
+"""The root of the subcommands; each is imported when it is called, not before."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from bhyvesim import __version__
+from bhyvesim.cli.params import vm_option
+from bhyvesim.cli.session import Session
+from bhyvesim.errors import UsageError
+
+# name: (module, attribute, the line in --help)
+COMMANDS = {
+    "create": ("lifecycle", "create", "Allocate, map and boot a VM from its description."),
+    "list": ("inspect", "list_vms", "List the VMs: state, kernel, memory, resident pages."),
+    "reboot": ("lifecycle", "reboot", "Reinit the VM, map its ROM again, boot its guest."),
+    "touch": ("lifecycle", "touch", "Let the guest access memory."),
+    "destroy": ("lifecycle", "destroy", "Destroy a VM as the kernel does, and check for leaks."),
+    "crash": ("crash", "crash", "List and show crash dumps."),
+    "replay": ("replay", "replay", "Run recorded operations, a result a line."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and one-line helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command = getattr(import_module(f"bhyvesim.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+_EPILOG = """\b
+bhyvectl's own manner works as well:
+  bhyvesim --vm=NAME --get-memmap | --get-memseg | --force-reset | --destroy
+  bhyvesim --create --config=FILE [--vm=NAME]
+
+\b
+Exit status: 0 fine, 1 refused by the simulated kernel or an expectation not met,
+2 usage or configuration, 3 the simulated kernel panicked, 4 the state is unusable.
+"""
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="bhyvesim")
+@vm_option
+@click.pass_context
+def root(ctx: click.Context) -> None:
+    """Create, inspect, reboot and destroy simulated bhyve VMs.
+
+    The host they run on is simulated too: an illumos kernel of one of several
+    revisions, exact to the last page-table entry, panics included.
+    """
+    ctx.ensure_object(Session)
+
+
+def main(argv: list[str]) -> int:
+    """Run a subcommand; returns the exit status, raises UsageError for click's complaints."""
+    try:
+        result = root.main(args=argv, prog_name="bhyvesim", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
+    except click.ClickException as error:
+        hint = ""
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            hint = f" (see '{error.ctx.command_path} --help')"
+        message = error.format_message().replace("\n", " ").rstrip(".")
+        raise UsageError(f"{message[:1].lower()}{message[1:]}{hint}") from None
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,1 @@
+"""VM descriptions in YAML: read strictly, with the place of every mistake."""

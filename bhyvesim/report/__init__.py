@@ -1,0 +1,1 @@
+"""What is shown: models of the output, and their plain, table and JSON forms."""

@@ -1,0 +1,223 @@
+"""A panic as illumos reports it: on the console, in mdb, and as FMA's fault record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bhyvesim.errors import Frame
+from bhyvesim.gpt.revisions import REVISIONS
+
+HOST = "bhyvesim"
+_MODULES = {
+    "brand_sys_syscall": "unix",
+    "vpanic": "unix",
+    "ioctl": "genunix",
+    "fop_ioctl": "genunix",
+    "cdev_ioctl": "genunix",
+    "assfail": "genunix",
+    "assfail3": "genunix",
+    "spec_ioctl": "specfs",
+}
+_SIX_MONTHS = 183 * 24 * 3600
+
+# How long after the panic the report's host had rebooted, saved its dump and diagnosed it.
+_PENDING_NS = 76_363_500_000
+_AVAILABLE_NS = 85_756_800_000
+_DIAGNOSED_NS = 85_763_117_000
+_RECORDED_NS = 85_773_713_000
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A crash dump, decoded: what panicked when, and the calls that were under way.
+
+    *stack* is innermost first and begins in the function that holds the assertion.
+    """
+
+    id: int
+    vm: str
+    time_ns: int
+    uuid: str
+    gpt: str
+    debug: bool
+    message: str
+    stack: tuple[Frame, ...]
+
+    @property
+    def seconds(self) -> int:
+        return self.time_ns // 1_000_000_000
+
+    @property
+    def assertion(self) -> str:
+        """The function that was called to panic; values in the message mean assfail3."""
+        return "assfail3" if " (0x" in self.message else "assfail"
+
+    def functions(self) -> list[str]:
+        """All functions of the stack, the assertion's on top."""
+        return [self.assertion, *(frame.function for frame in self.stack)]
+
+    def offset(self, function: str, called: str) -> int | None:
+        """The return offset in *function* after its call of *called*, where it is known."""
+        return REVISIONS[self.gpt].offsets.get((function, called)) if self.debug else None
+
+    def address(self, function: str) -> int | None:
+        """The bare address that stands for *function* on a kernel without its symbol."""
+        return REVISIONS[self.gpt].addresses.get(function) if self.debug else None
+
+    @property
+    def thread(self) -> int:
+        """An address of the kind kernel threads have; the same for the same crash."""
+        return 0xFFFFFE0000000000 | (self._salt() & 0x3FFFFFFFFF) << 6
+
+    @property
+    def cpu(self) -> int:
+        return self._salt() % 8
+
+    def frame_pointers(self, count: int) -> list[int]:
+        """Ascending addresses on that thread's stack, innermost first."""
+        top = 0xFFFFFE0070000000 | (self._salt() & 0xFFFF) << 12 | 0x9B0
+        return [top + 0x40 * i for i in range(count)]
+
+    def _salt(self) -> int:
+        return int(self.uuid.replace("-", ""), 16) >> 64
+
+
+def console(crash: Crash) -> str:
+    """What the console shows: the panic line, and a line a frame."""
+    functions = crash.functions()
+    pointers = crash.frame_pointers(len(functions))
+    frames = _symbols(crash, functions)
+    lines = [
+        f"panic[cpu{crash.cpu}]/thread={crash.thread:x}: {crash.message}",
+        "",
+        *(f"{fp:016x} {frame}" for fp, frame in zip(pointers, frames, strict=True)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _symbols(crash: Crash, functions: Sequence[str]) -> list[str]:
+    """``module:function+off ()`` of each frame, innermost first; or its bare address."""
+    symbols = []
+    for i, function in enumerate(functions):
+        address = crash.address(function)
+        if address is not None:
+            symbols.append(f"{address:x} ()")
+            continue
+        offset = crash.offset(function, functions[i - 1]) if i else None
+        shown = "" if offset is None else f"+{offset:x}"
+        symbols.append(f"{_MODULES.get(function, 'vmm')}:{function}{shown} ()")
+    return symbols
+
+
+def mdb(crash: Crash) -> str:
+    """What mdb's ``::status`` and ``$C`` print for the dump."""
+    build = "DEBUG" if crash.debug else "production"
+    functions = ["vpanic", *crash.functions()]
+    pointers = crash.frame_pointers(len(functions))
+    lines = [
+        f"debugging crash dump vmcore.{crash.id - 1} (64-bit) from {HOST}",
+        f"operating system: 5.11 illumos-{crash.gpt} (i86pc)",
+        f"build version: {crash.gpt} {build}",
+        f"image uuid: {crash.uuid}",
+        f"panic message: {crash.message}",
+        "dump content: kernel pages only",
+    ]
+    for i, function in enumerate(functions):
+        offset = crash.offset(function, functions[i - 1]) if i else None
+        shown = "" if offset is None else f"+{offset:#x}"
+        lines.append(f"{pointers[i]:016x} {function}{shown}()")
+    return "\n".join(lines) + "\n"
+
+
+def fma(crash: Crash, now: float) -> str:
+    """The fault record as ``fmdump -Vp`` prints it, times in the local zone.
+
+    *now* (seconds since the epoch) decides how the dates of the reports are shortened.
+    """
+    recorded = crash.time_ns + _RECORDED_NS
+    diagnosed = crash.time_ns + _DIAGNOSED_NS
+    now = max(now, recorded / 1e9)  # nobody reads a record before it was made
+    events = (
+        (crash.time_ns + _AVAILABLE_NS, "ireport.os.sunos.panic.dump_available"),
+        (crash.time_ns + _PENDING_NS, "ireport.os.sunos.panic.dump_pending_on_device"),
+    )
+    lines = [
+        f"{'TIME':<30} {'UUID':<36} SUNW-MSG-ID",
+        f"{_long_date(recorded)} {crash.uuid:<32} SUNOS-8000-KL",
+        "",
+        f"  {'TIME':<20} {'CLASS':<37} ENA",
+        *(f"  {_short_date(ns, now):<20} {name:<37} 0x{0:016x}" for ns, name in events),
+        "",
+        "nvlist version: 0",
+        *_nvlist(_suspect(crash, recorded, diagnosed), 1),
+        "",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _suspect(crash: Crash, recorded: int, diagnosed: int) -> list[tuple[str, Any]]:
+    resource = f"sw:///:path=/var/crash//.{crash.uuid}"
+    panicked = time.localtime(crash.seconds)
+    fault = [
+        ("version", "0x0"),
+        ("class", "defect.sunos.kernel.panic"),
+        ("certainty", "0x64"),
+        ("asru", resource),
+        ("resource", resource),
+        ("savecore-succcess", "1"),
+        ("dump-dir", "/var/crash/"),
+        ("dump-files", f"vmdump.{crash.id - 1}"),
+        ("os-instance-uuid", crash.uuid),
+        ("panicstr", crash.message),
+        ("panicstack", "".join(f"{s} | " for s in _symbols(crash, crash.functions()))),
+        ("crashtime", str(crash.seconds)),
+        ("panic-time", time.strftime("%a %b %d %H:%M:%S %Y %Z", panicked)),
+    ]
+    return [
+        ("version", "0x0"),
+        ("class", "list.suspect"),
+        ("uuid", crash.uuid),
+        ("code", "SUNOS-8000-KL"),
+        ("diag-time", f"{diagnosed // 10**9} {diagnosed % 10**9 // 1000}"),
+        ("de", "fmd:///module/software-diagnosis"),
+        ("fault-list-sz", "0x1"),
+        ("fault-list", [fault]),
+        ("fault-status", "0x1"),
+        ("severity", "Major"),
+        ("__ttl", "0x1"),
+        ("__tod", f"{recorded // 10**9:#x} {recorded % 10**9:#x}"),
+    ]
+
+
+def _nvlist(pairs: list[tuple[str, Any]], depth: int) -> list[str]:
+    indent = "\t" * depth
+    lines = []
+    for name, value in pairs:
+        if isinstance(value, str):
+            lines.append(f"{indent}{name} = {value}")
+            continue
+        lines.append(f"{indent}{name} = (array of embedded nvlists)")
+        for i, inner in enumerate(value):
+            lines.append(f"{indent}(start {name}[{i}])")
+            lines.append(f"{indent}nvlist version: 0")
+            lines += _nvlist(inner, depth + 1)
+            lines.append(f"{indent}(end {name}[{i}])")
+        lines.append("")
+    return lines
+
+
+def _long_date(ns: int) -> str:
+    local = time.localtime(ns // 10**9)
+    return f"{time.strftime('%b %d %Y %H:%M:%S', local)}.{ns % 10**9:09}"
+
+
+def _short_date(ns: int, now: float) -> str:
+    seconds = ns // 10**9
+    local = time.localtime(seconds)
+    if now - seconds > _SIX_MONTHS or seconds - now > 60:
+        return time.strftime("%b %d %Y %H:%M:%S", local)
+    return f"{time.strftime('%b %d %H:%M:%S', local)}.{ns % 10**9 // 100_000:04}"

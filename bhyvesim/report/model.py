@@ -1,0 +1,51 @@
+"""The shape of everything that is printed: named columns, rows of text, and the JSON of both."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Column(NamedTuple):
+    """A column's heading, and the alignment of its values."""
+
+    name: str
+    right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One answer in three forms.
+
+    ``data`` is the JSON document. ``exact``, when given, is the plain form to the byte;
+    otherwise plain is the columns, aligned.
+    """
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    data: Any
+    exact: str | None = None
+    title: str | None = None
+    empty: str = field(default="")
+
+    def plain(self) -> str:
+        """For pipes and files."""
+        if self.exact is not None:
+            return self.exact
+        if not self.rows:
+            return ""
+        table = [tuple(column.name for column in self.columns), *self.rows]
+        widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+        lines = []
+        for row in table:
+            cells = [
+                cell.rjust(width) if column.right else cell.ljust(width)
+                for cell, width, column in zip(row, widths, self.columns, strict=True)
+            ]
+            lines.append("  ".join(cells).rstrip() + "\n")
+        return "".join(lines)
+
+    def json(self) -> str:
+        """For programs."""
+        return json.dumps(self.data, indent=2, ensure_ascii=False) + "\n"

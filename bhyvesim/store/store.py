@@ -1,0 +1,257 @@
+"""The state file: one transaction a command, so a killed command leaves nothing half-done."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bhyvesim.errors import KernelPanic, Refused, StateError
+
+APPLICATION_ID = 0x62687976  # "bhyv"
+SCHEMA_VERSION = 1
+WAIT_SECONDS = 10.0
+FILE_NAME = "state.sqlite3"
+
+_SCHEMA = (
+    """CREATE TABLE vm (
+        name TEXT PRIMARY KEY,
+        state TEXT NOT NULL CHECK (state IN ('running', 'panicked')),
+        spec TEXT NOT NULL,
+        maps TEXT NOT NULL,
+        tables TEXT NOT NULL,
+        resident TEXT NOT NULL,
+        crash INTEGER REFERENCES crash (id)
+    )""",
+    """CREATE TABLE crash (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        vm TEXT NOT NULL,
+        time_ns TEXT NOT NULL,
+        record TEXT NOT NULL
+    )""",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+
+
+def state_dir() -> Path:
+    """``$BHYVESIM_STATE_DIR``, else bhyvesim's folder among the user's XDG state."""
+    given = os.environ.get("BHYVESIM_STATE_DIR")
+    if given:
+        return Path(given)
+    xdg = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(xdg) if os.path.isabs(xdg) else Path.home() / ".local" / "state"
+    return base / "bhyvesim"
+
+
+@dataclass(frozen=True, slots=True)
+class VmRow:
+    """A stored VM, its parts still encoded (:mod:`.codec` reads them)."""
+
+    name: str
+    panicked: bool
+    spec: str
+    maps: str
+    tables: str
+    resident: int
+    crash: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class VmHead:
+    """What a listing needs of a stored VM."""
+
+    name: str
+    panicked: bool
+    spec: str
+    resident: int
+    crash: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CrashRow:
+    """A stored crash dump; *time_ns* since the epoch."""
+
+    id: int
+    vm: str
+    time_ns: int
+    record: str
+
+
+class Transaction:
+    """One command's view of the state. Writes take effect together, when the command ends."""
+
+    def __init__(self, db: sqlite3.Connection | None) -> None:
+        self._db = db  # None: there is no state file yet, and nobody asked to make one
+
+    def names(self) -> list[str]:
+        """The names of all VMs, sorted."""
+        return [row[0] for row in self._query("SELECT name FROM vm ORDER BY name")]
+
+    def heads(self) -> list[VmHead]:
+        """All VMs by name, without their tables."""
+        rows = self._query("SELECT name, state, spec, resident, crash FROM vm ORDER BY name")
+        return [
+            VmHead(name, state == "panicked", spec, int(resident), crash)
+            for name, state, spec, resident, crash in rows
+        ]
+
+    def vm(self, name: str) -> VmRow:
+        """The VM of that name. Raises Refused (ENOENT) where there is none."""
+        rows = self._query(
+            "SELECT name, state, spec, maps, tables, resident, crash FROM vm WHERE name = ?", name
+        )
+        if not rows:
+            raise Refused("ENOENT", f"there is no VM named {name}")
+        name, state, spec, maps, tables, resident, crash = rows[0]
+        return VmRow(name, state == "panicked", spec, maps, tables, int(resident), crash)
+
+    def put(self, row: VmRow) -> None:
+        """Store a VM, in place of the one of that name if there is one."""
+        self._query(
+            "INSERT OR REPLACE INTO vm (name, state, spec, maps, tables, resident, crash)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            row.name,
+            "panicked" if row.panicked else "running",
+            row.spec,
+            row.maps,
+            row.tables,
+            str(row.resident),
+            row.crash,
+        )
+
+    def remove(self, name: str) -> None:
+        """Forget a VM; its crash dumps stay."""
+        self._query("DELETE FROM vm WHERE name = ?", name)
+
+    def add_crash(
+        self, vm: str, time_ns: int, panic: KernelPanic, details: Mapping[str, Any]
+    ) -> CrashRow:
+        """Store a crash dump; returns it with its new id."""
+        from bhyvesim.store.codec import encode_crash
+
+        record = encode_crash(panic, details)
+        self._query(
+            "INSERT INTO crash (vm, time_ns, record) VALUES (?, ?, ?)", vm, str(time_ns), record
+        )
+        crash_id = self._query("SELECT last_insert_rowid()")[0][0]
+        return CrashRow(crash_id, vm, time_ns, record)
+
+    def crashes(self) -> list[CrashRow]:
+        """All crash dumps, oldest first."""
+        rows = self._query("SELECT id, vm, time_ns, record FROM crash ORDER BY id")
+        return [CrashRow(i, vm, int(time_ns), record) for i, vm, time_ns, record in rows]
+
+    def crash(self, crash_id: int | None) -> CrashRow:
+        """One crash dump, the latest without an id. Raises Refused (ENOENT) where there is none."""
+        if crash_id is None:
+            rows = self._query("SELECT id, vm, time_ns, record FROM crash ORDER BY id DESC LIMIT 1")
+        elif crash_id.bit_length() < 64:
+            rows = self._query("SELECT id, vm, time_ns, record FROM crash WHERE id = ?", crash_id)
+        else:
+            rows = []
+        if not rows:
+            which = "yet" if crash_id is None else f"with the id {crash_id}"
+            raise Refused("ENOENT", f"there is no crash dump {which}")
+        i, vm, time_ns, record = rows[0]
+        return CrashRow(i, vm, int(time_ns), record)
+
+    def _query(self, sql: str, *values: str | int | None) -> list[Any]:
+        return [] if self._db is None else self._db.execute(sql, values).fetchall()
+
+
+class Store:
+    """The state file in *folder*; nothing is made before something is to be written."""
+
+    def __init__(self, folder: Path | None = None, wait_seconds: float = WAIT_SECONDS) -> None:
+        self.path = (state_dir() if folder is None else folder) / FILE_NAME
+        self.wait_seconds = wait_seconds
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A view that changes nothing; empty where there is no state file."""
+        with self._errors():
+            if not self.path.exists() or self.path.stat().st_size == 0:
+                yield Transaction(None)
+                return
+            db = self._connect("rw")  # a reader, too, rolls back what a killed command left
+            try:
+                db.execute("BEGIN")
+                self._check(db)
+                yield Transaction(db)
+            finally:
+                db.close()
+
+    @contextmanager
+    def writing(self, results: type[Exception] | tuple[()] = ()) -> Iterator[Transaction]:
+        """A transaction; other writers wait. Commits at the end, unless an exception passes.
+
+        Exceptions of the type *results* are outcomes, not failures: what was written stays.
+        """
+        with self._errors():
+            self._make_folder()
+            db = self._connect("rwc")
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                self._check(db)
+                try:
+                    yield Transaction(db)
+                except results:
+                    db.execute("COMMIT")
+                    raise
+                db.execute("COMMIT")
+            finally:
+                db.close()  # rolls back what was not committed
+
+    def _make_folder(self) -> None:
+        folder = self.path.parent
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            if not folder.is_dir():
+                raise
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
+        return sqlite3.connect(uri, uri=True, timeout=self.wait_seconds, isolation_level=None)
+
+    def _check(self, db: sqlite3.Connection) -> None:
+        """Make the tables of a new file; refuse a file that is not ours, or newer than we are."""
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        application = db.execute("PRAGMA application_id").fetchone()[0]
+        if version == 0 and application == 0:
+            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise StateError(f"{self.path} is not a bhyvesim state file; nothing was written")
+            for statement in _SCHEMA:
+                db.execute(statement)
+        elif application != APPLICATION_ID:
+            raise StateError(f"{self.path} is not a bhyvesim state file; nothing was written")
+        elif version != SCHEMA_VERSION:
+            raise StateError(
+                f"{self.path} has state version {version}, this bhyvesim reads version "
+                f"{SCHEMA_VERSION}: use the bhyvesim that wrote it; nothing was written"
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """SQLite's and the file system's errors as StateError."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error) or "busy" in str(error):
+                raise StateError(
+                    f"{self.path} was in use by another command for {self.wait_seconds:g} s; "
+                    "nothing was written"
+                ) from None
+            raise StateError(f"{self.path} cannot be used: {error}") from None
+        except sqlite3.Error as error:
+            raise StateError(
+                f"{self.path} is damaged ({error}); nothing was written: move it away to start anew"
+            ) from None
+        except OSError as error:
+            raise StateError(f"{self.path.parent} cannot be used: {error.strerror}") from None

@@ -1,0 +1,149 @@
+"""The life of a VM: create, boot, reboot, as its VMM and its guest go about it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bhyvesim.gpt.rows import PteRow, pte_rows
+from bhyvesim.machine.memory import Memmap
+from bhyvesim.machine.vm import Access, Machine
+from bhyvesim.prot import EXEC, READ, WRITE
+from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
+from bhyvesim.vmm.spec import TouchSpec, VmSpec
+
+
+class Failure(NamedTuple):
+    """An access of the guest that failed: FC_NOMAP or FC_PROT at the page *gpa*."""
+
+    gpa: int
+    fault: str
+
+
+class Booted(NamedTuple):
+    """What a guest's start came to: pages accessed, entries newly set, accesses that failed."""
+
+    accessed: int
+    mapped: int
+    failures: tuple[Failure, ...]
+
+
+class Rebooted(NamedTuple):
+    """What a reboot came to.
+
+    ``lost``: runs of pages that lost their entries though no memmap of theirs was
+    freed, as ``(gpa, pages)``; ``resident`` is the kernel's own page counter afterwards,
+    ``present`` the number of entries that are really set.
+    """
+
+    booted: Booted
+    lost: tuple[tuple[int, int], ...]
+    resident: int
+    present: int
+
+
+def build(spec: VmSpec) -> Machine:
+    """A machine with the segments and memmaps of *spec*, not yet booted.
+
+    Raises Refused and KernelPanic as the kernel does.
+    """
+    machine = new_machine(spec)
+    allocate(machine, spec)
+    return machine
+
+
+def new_machine(spec: VmSpec) -> Machine:
+    """An empty machine on the kernel that *spec* names."""
+    kernel = spec.kernel
+    return Machine(
+        kernel.gpt,
+        debug=kernel.debug,
+        npt=spec.npt,
+        track_dirty=spec.track_dirty,
+        assertions=kernel.assertions,
+    )
+
+
+def allocate(machine: Machine, spec: VmSpec) -> None:
+    """Make the segments and memmaps of *spec*."""
+    for segment in spec.segments:
+        machine.alloc_memseg(segment.segid, segment.length, segment.name, segment.host_pfn)
+    for m in spec.mappings:
+        machine.mmap_memseg(m.gpa, m.segid, m.segoff, m.length, m.prot, m.wired)
+
+
+def boot(machine: Machine, spec: VmSpec) -> Booted:
+    """The guest runs, and touches what *spec* says."""
+    touches = all_touches(machine) if spec.touches is None else spec.touches
+    accessed = mapped = 0
+    failures = []
+    for touch in touches:
+        access = touch_span(machine, touch)
+        accessed += access.ok
+        mapped += access.mapped
+        if access.fault is not None and access.gpa is not None:
+            failures.append(Failure(access.gpa, access.fault))
+    return Booted(accessed, mapped, tuple(failures))
+
+
+def reboot(machine: Machine, spec: VmSpec) -> Rebooted:
+    """VM_REINIT; the VMM maps its devmem again; the guest boots."""
+    before = pte_rows(machine.space.gpt)
+    slots = list(machine.slots)
+    machine.reinit()
+    freed = [m for m in slots if m is not None and m not in machine.slots]
+    lost = _lost(before, freed, pte_rows(machine.space.gpt))
+    for m in freed:
+        machine.mmap_memseg(m.gpa, m.segid, m.segoff, m.length, m.prot, m.wired)
+    booted = boot(machine, spec)
+    return Rebooted(booted, lost, machine.resident, present_pages(machine))
+
+
+def present_pages(machine: Machine) -> int:
+    """The entries that are really set, whatever the kernel's counter says."""
+    return sum(row.npages for row in pte_rows(machine.space.gpt))
+
+
+def all_touches(machine: Machine) -> list[TouchSpec]:
+    """Writes to RAM and execution of devmem, as far as each memmap permits, by address."""
+    touches = []
+    for m in machine.memmaps:
+        wanted = (WRITE, EXEC, READ) if machine.segs[m.segid].is_sysmem else (EXEC, WRITE, READ)
+        access = next(prot for prot in wanted if m.prot & prot)
+        touches.append(TouchSpec(m.gpa, m.length, access))
+    return touches
+
+
+def touch_span(machine: Machine, touch: TouchSpec) -> Access:
+    """Access every page that holds a byte of the span, in ascending order."""
+    first = touch.gpa >> PAGE_SHIFT
+    end = (touch.gpa + touch.length + PAGE_SIZE - 1) >> PAGE_SHIFT
+    return machine.access(touch.gpa, end - first, touch.prot)
+
+
+def _lost(
+    before: list[PteRow], freed: list[Memmap], after: list[PteRow]
+) -> tuple[tuple[int, int], ...]:
+    """The pages of *before* that are not in *after* and not under a freed memmap."""
+    there = [(row.gpa, row.gpa + (row.npages << PAGE_SHIFT)) for row in after]
+    explained = sorted([*there, *((m.span.start, m.span.end) for m in freed)])
+    lost: list[tuple[int, int]] = []
+    i = 0
+    for row in before:
+        at, end = row.gpa, row.gpa + (row.npages << PAGE_SHIFT)
+        while i and explained[i - 1][1] > at:
+            i -= 1
+        while at < end:
+            while i < len(explained) and explained[i][1] <= at:
+                i += 1
+            start, stop = explained[i] if i < len(explained) else (end, end)
+            if start > at:
+                _append_run(lost, at, min(start, end))
+            at = max(at, stop)
+    return tuple((at, (end - at) >> PAGE_SHIFT) for at, end in lost)
+
+
+def _append_run(runs: list[tuple[int, int]], start: int, end: int) -> None:
+    if runs and runs[-1][1] == start:
+        runs[-1] = (runs[-1][0], end)
+    else:
+        runs.append((start, end))

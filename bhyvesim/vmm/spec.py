@@ -1,0 +1,95 @@
+"""The description of a VM, as plain frozen values; where it was read from is not its concern."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bhyvesim.gpt.revisions import NEWEST
+from bhyvesim.prot import ALL
+from bhyvesim.span import Span
+
+MAX_NAME_BYTES = 127
+
+Cpu = Literal["amd", "intel"]
+NPT_OF_CPU = {"amd": "rvi", "intel": "ept"}
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSpec:
+    """Which kernel the simulated host runs, and whether its ASSERTs are live."""
+
+    gpt: str = NEWEST
+    debug: bool = True
+    assertions: str = "panic"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSpec:
+    """A memory segment to allocate; sysmem when *name* is empty."""
+
+    segid: int
+    name: str
+    length: int
+    host_pfn: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MappingSpec:
+    """A memmap to make, of bytes ``[segoff, segoff + length)`` of a segment."""
+
+    gpa: int
+    segid: int
+    segoff: int
+    length: int
+    prot: int = ALL
+    wired: bool = False
+
+    @property
+    def span(self) -> Span:
+        return Span.sized(self.gpa, self.length)
+
+
+@dataclass(frozen=True, slots=True)
+class TouchSpec:
+    """Pages that the running guest accesses; *prot* is what each access wants at once."""
+
+    gpa: int
+    length: int
+    prot: int
+
+
+@dataclass(frozen=True, slots=True)
+class VmSpec:
+    """A whole VM. *mappings* are in slot order; *touches* None stands for all of them."""
+
+    name: str
+    kernel: KernelSpec
+    cpu: Cpu
+    segments: tuple[SegmentSpec, ...]
+    mappings: tuple[MappingSpec, ...]
+    touches: tuple[TouchSpec, ...] | None = None
+    track_dirty: bool = False
+    vmm: str | None = field(default=None)  # None where segments were given one by one
+
+    @property
+    def memory(self) -> int:
+        """Bytes of sysmem."""
+        return sum(segment.length for segment in self.segments if not segment.name)
+
+    @property
+    def npt(self) -> str:
+        return NPT_OF_CPU[self.cpu]
+
+
+def name_problem(name: str) -> str | None:
+    """Why *name* cannot name a VM; None if it can. Source: vmm_dev.c, vmmdev_do_vm_create()."""
+    if not name:
+        return "is empty"
+    if "/" in name or name in (".", ".."):
+        return "names a path"
+    if not name.isprintable():
+        return "holds a control character"
+    if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        return f"is over {MAX_NAME_BYTES} bytes long"
+    return None
