@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from bhyvesim.gpt import check as gpt_check
 from bhyvesim.gpt.leaf import flags_of
 from bhyvesim.gpt.rows import pte_rows
@@ -18,7 +20,7 @@ def problems(machine: Machine) -> list[str]:
     found = gpt_check.problems(machine.space.gpt)
     if machine.state is not MachineState.RUNNING:
         return found
-    for a, b in zip(machine.memmaps, machine.memmaps[1:], strict=False):
+    for a, b in pairwise(machine.memmaps):
         if a.span.overlaps(b.span):
             found.append(f"memmaps {a.span} and {b.span} overlap")
     mapped = [(m.span.start, m.span.end) for m in machine.space.mappings]

@@ -86,12 +86,29 @@ class Machine:
     >>> vm.mmap_memseg(gpa=0, segid=0, segoff=0, length=0x400000, prot=7)
     >>> vm.access(0x1000, npages=2, prot=2)
     Access(ok=2, mapped=2, fault=None, gpa=None)
-    >>> vm.dump()["ptes"]
-    [[4096, 2, 4296019047]]
+    >>> [[hex(gpa), npages, hex(pte)] for gpa, npages, pte in vm.dump()["ptes"]]
+    [['0x1000', 2, '0x100001067']]
+    >>> vm.munmap_memseg(gpa=0, length=0x1000)
+    Traceback (most recent call last):
+    bhyvesim.errors.Refused: no memmap is exactly [0x0, 0x1000) (EINVAL)
+    >>> vm.destroy()
+    0
 
     *gpt* names a revision, *npt* is ``rvi`` or ``ept``; with *debug* false no ASSERT is
     live, whatever *assertions* says. Operations raise Refused with the errno that the
-    ioctl would return, and change nothing then; KernelPanic where the kernel panics.
+    ioctl would return, and change nothing then; KernelPanic where the kernel panics:
+
+    >>> from bhyvesim import KernelPanic
+    >>> vm = Machine(gpt="13896")
+    >>> vm.alloc_memseg(0, 0x1000)
+    >>> vm.mmap_memseg(gpa=0, segid=0, segoff=0, length=0x1000, prot=7)
+    >>> try:
+    ...     vm.access(0x1000)
+    ... except KernelPanic as panic:
+    ...     print(panic.function, [frame.function for frame in panic.stack][:3])
+    ...     print(panic.message)
+    vmspace_lookup_map ['vmspace_lookup_map', 'vmc_fault', 'vm_handle_paging']
+    assertion failed: vmsm != NULL, file: ../../i86pc/io/vmm/vmm_vm.c, line: 714
     """
 
     def __init__(

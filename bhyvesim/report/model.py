@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
@@ -19,15 +19,14 @@ class Report:
     """One answer in three forms.
 
     ``data`` is the JSON document. ``exact``, when given, is the plain form to the byte;
-    otherwise plain is the columns, aligned.
+    otherwise plain is the columns, aligned. ``empty`` is what a table without rows says.
     """
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     data: Any
     exact: str | None = None
-    title: str | None = None
-    empty: str = field(default="")
+    empty: str = ""
 
     def plain(self) -> str:
         """For pipes and files."""
