@@ -151,6 +151,12 @@ def _count(value: Any) -> int:
     return number
 
 
+def _numbers(value: Any) -> list[int]:
+    if not isinstance(value, list):
+        raise BadValue(f"{shorten(json.dumps(value))} is not a list", "a list of addresses")
+    return [_number(item) for item in value]
+
+
 def _host_pfn(value: Any) -> int | None:
     return None if value is None else _count(value)
 
@@ -208,6 +214,12 @@ def _run_access(machine: Machine, values: dict[str, Any]) -> Result:
     return result
 
 
+def _run_access_batch(machine: Machine, values: dict[str, Any]) -> Result:
+    batch = machine.access_batch(**values)
+    faults = [[gpa, fault] for gpa, fault in batch.faults]
+    return {"ok": batch.ok, "mapped": batch.mapped, "faults": faults}
+
+
 _OPERATIONS = {
     "create": _Operation(
         (
@@ -250,6 +262,10 @@ _OPERATIONS = {
             _Key("prot", _access, "prot"),
         ),
         _run_access,
+    ),
+    "access_batch": _Operation(
+        (_Key("gpas", _numbers, "gpas"), _Key("prot", _access, "prot")),
+        _run_access_batch,
     ),
     "reinit": _Operation((), _done(Machine.reinit)),
     "destroy": _Operation((), lambda machine, _: {"ok": 0, "leaked_nodes": machine.destroy()}),

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from bhyvesim.errors import Frame, Refused
-from bhyvesim.gpt.engine import Fault, Gpt, Touched
+from bhyvesim.gpt.engine import Backing, Fault, Gpt, Touched
 from bhyvesim.gpt.leaf import ALL_ENTRIES, BIT, present
 from bhyvesim.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_SHIFT, LEAVES, REACH
 from bhyvesim.gpt.revisions import Revision
@@ -156,22 +156,32 @@ class VmSpace:
                 self.access_page(gpas[first] >> PAGE_SHIFT, prot)
         mapped = 0
         faults: dict[int, Fault] = {}
-        for index, mask in masks.items():
-            base = index << ENTRY_BITS
+        for index, mask in sorted(masks.items()):  # neighbours are near in memory, too
             if not 0 <= index < LEAVES:
-                faults.update((base + i, Fault.NOMAP) for i in range(ENTRIES) if mask >> i & 1)
+                first = index << ENTRY_BITS
+                faults.update((first + i, Fault.NOMAP) for i in range(ENTRIES) if mask >> i & 1)
                 continue
-            for part, mapping in self._extents(range(base, base + ENTRIES)):
-                wanted = mask & _mask(part)
-                if wanted:
-                    backing = None if mapping is None else mapping.backing
-                    added, failed = self.gpt.access_entries(index, wanted, prot, backing)
-                    mapped += added
-                    faults.update(failed)
+            for backing, part in self._backings(index, mask):
+                added, failed = self.gpt.access_entries(index, part, prot, backing)
+                mapped += added
+                faults.update(failed)
         for page, fault in faults.items():
             if fault is Fault.HOLE:
                 faults[page] = Fault.NOMAP
         return mapped, faults
+
+    def _backings(self, index: int, mask: int) -> list[tuple[Backing | None, int]]:
+        """The entries *mask* of leaf *index*, cut where the mapping over them changes."""
+        base = index << ENTRY_BITS
+        mapping = self.find(base)
+        if mapping is not None and mapping.end >= base + ENTRIES:
+            return [(mapping.backing, mask)]
+        parts = []
+        for part, over in self._extents(range(base, base + ENTRIES)):
+            wanted = mask & _mask(part)
+            if wanted:
+                parts.append((None if over is None else over.backing, wanted))
+        return parts
 
     def _holes(self, masks: dict[int, int]) -> set[int]:
         """The pages among *masks* whose leaf exists, with no entry and no mapping."""

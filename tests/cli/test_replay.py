@@ -43,6 +43,21 @@ def test_numbers_and_protections_as_text(cli, vm_file):
     ]
 
 
+def test_a_batch_of_single_accesses(cli, vm_file):
+    ops = [
+        CREATE,
+        '{"op":"alloc_memseg","segid":0,"len":"2M","name":""}',
+        '{"op":"mmap_memseg","gpa":0,"segid":0,"segoff":0,"len":"2M","prot":"r-x"}',
+        '{"op":"access_batch","gpas":[0,"0x1000",4096,"4M"],"prot":"x"}',
+        '{"op":"access_batch","gpas":[8192],"prot":"w"}',
+    ]
+    _, out, _ = cli("replay", vm_file("\n".join(ops)))
+    assert out.splitlines()[3:] == [
+        '{"ok":3,"mapped":2,"faults":[[4194304,"FC_NOMAP"]]}',
+        '{"ok":0,"mapped":0,"faults":[[8192,"FC_PROT"]]}',
+    ]
+
+
 def test_standard_input(cli, monkeypatch):
     stdin = io.TextIOWrapper(io.BytesIO(CREATE.encode()))
     monkeypatch.setattr(sys, "stdin", stdin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bhyvesim.errors import KernelPanic
 from bhyvesim.machine.check import problems
@@ -34,14 +34,18 @@ def lockstep(revision: str) -> type[RuleBasedStateMachine]:
             npt=st.sampled_from(("rvi", "ept")),
             track=st.booleans(),
             edges=st.lists(st.sampled_from(EDGES), min_size=1, max_size=2),
+            sizes=st.lists(LENGTHS, min_size=3, max_size=3),
         )
-        def create(self, debug, npt, track, edges):
+        def create(self, debug, npt, track, edges, sizes):
             self.edges = edges
             self.oracle = Oracle(revision, debug, npt, track)
             self.engine = Replayer()
             self.engine.run(
                 {"op": "create", "gpt": revision, "debug": debug, "npt": npt, "track_dirty": track}
             )
+            for segid, pages in enumerate(sizes):
+                name = "bootrom" if segid == 1 else ""
+                self.both("alloc_memseg", segid=segid, len=pages * PAGE, name=name)
 
         def both(self, op, **keys):
             expected = self.oracle.op(op, **keys)
@@ -64,38 +68,67 @@ def lockstep(revision: str) -> type[RuleBasedStateMachine]:
         @rule(
             edge=st.integers(0, 1),
             at=NEAR,
-            segid=st.integers(0, 4),
-            segoff=st.sampled_from((0, 0, 1, 255, 512)),
+            segid=st.integers(0, 3),
+            segoff=st.sampled_from((0, 0, 0, 1, 255)),
             pages=st.none() | LENGTHS,
-            prot=PROTS,
-            wired=st.booleans(),
+            prot=st.sampled_from((7, 7, 7, 5, 3, 1, 2, 4, 6)),
+            wired=st.sampled_from((False, False, True)),
         )
-        def mmap(self, edge, at, segid, segoff, pages, prot, wired):
+        def mmap_near_an_edge(self, edge, at, segid, segoff, pages, prot, wired):
+            self.mmap(self.gpa(edge, at), segid, segoff, pages, prot, wired)
+
+        @rule(
+            slot=st.integers(0, 7),
+            before=st.booleans(),
+            gap=st.sampled_from((0, 0, 0, 1, 100, 512)),
+            segid=st.integers(0, 3),
+            prot=st.sampled_from((7, 7, 5, 1)),
+            wired=st.sampled_from((False, False, True)),
+        )
+        def mmap_beside_another(self, slot, before, gap, segid, prot, wired):
+            there = self.memmap(slot)
+            seg = self.oracle.segs.get(segid)
+            if there and seg:
+                after = there["gpa"] + there["len"] + gap * PAGE
+                gpa = there["gpa"] - seg[0] - gap * PAGE if before else after
+                self.mmap(max(0, gpa), segid, 0, None, prot, wired)
+
+        def mmap(self, gpa, segid, segoff, pages, prot, wired):
             seg = self.oracle.segs.get(segid)
             whole = seg[0] - segoff * PAGE if seg else PAGE
-            length = whole if pages is None else pages * PAGE
-            gpa = self.gpa(edge, at)
             self.both(
                 "mmap_memseg",
                 gpa=gpa,
                 segid=segid,
                 segoff=segoff * PAGE,
-                len=length,
+                len=whole if pages is None else pages * PAGE,
                 prot=prot,
                 wired=wired,
             )
 
+        def memmap(self, number):
+            """One of the memmaps there are; None if there are none."""
+            there = [m for m in self.oracle.slots if m]
+            return there[number % len(there)] if there else None
+
         @rule(slot=st.integers(0, 7))
         def munmap(self, slot):
-            there = self.oracle.slots[slot]
+            there = self.memmap(slot)
             gpa, length = (there["gpa"], there["len"]) if there else (0, 0)
             self.both("munmap_memseg", gpa=gpa, len=length)
 
         @rule(slot=st.integers(0, 7), page=st.integers(-2, 1200), pages=LENGTHS, prot=PROTS)
         def access_memmap(self, slot, page, pages, prot):
-            there = self.oracle.slots[slot]
+            there = self.memmap(slot)
             gpa = max(0, (there["gpa"] if there else 0) + page * PAGE)
             self.both("access", gpa=gpa, npages=pages, prot=prot)
+
+        @rule(slot=st.integers(0, 7), prot=PROTS)
+        def touch_memmap(self, slot, prot):
+            there = self.memmap(slot)
+            if there:
+                npages = there["len"] // PAGE
+                self.both("access", gpa=there["gpa"], npages=npages, prot=prot)
 
         @rule(
             edge=st.integers(0, 1),
@@ -126,9 +159,11 @@ def lockstep(revision: str) -> type[RuleBasedStateMachine]:
         def reinit(self):
             self.both("reinit")
 
-        @rule()
-        def destroy(self):
-            self.both("destroy")
+        @precondition(lambda self: self.oracle.resident > 0)
+        @rule(really=st.sampled_from((False, False, False, True)))
+        def destroy(self, really):
+            if really:
+                self.both("destroy")
 
         @invariant()
         def same_state(self):

@@ -10,8 +10,8 @@ from bhyvesim.gpt.revisions import REVISIONS
 from tests.property.lockstep import lockstep
 
 QUICK = settings(
-    max_examples=40,
-    stateful_step_count=25,
+    max_examples=60,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -1,0 +1,1 @@
+"""What bhyvesim costs: ``make bench`` measures it and rewrites docs/performance.md."""
