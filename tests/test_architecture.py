@@ -20,12 +20,14 @@ LAYERS = {
     "vmspace": 3,
     "machine": 4,
     "replay": 5,
+    "scenario": 6,
     "vmm": 5,
-    "config": 6,
-    "store": 6,
-    "report": 6,
-    "cli": 7,
-    "__main__": 8,
+    "config": 7,
+    "store": 7,
+    "report": 7,
+    "cli": 8,
+    "pytest_plugin": 9,
+    "__main__": 9,
 }
 SIBLINGS = {"config", "store", "report"}  # of one layer, and strangers to each other
 HOMES = {"click": {"cli"}, "sqlite3": {"store"}, "yaml": {"config"}, "rich": {"report", "cli"}}

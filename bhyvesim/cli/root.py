@@ -19,6 +19,9 @@ COMMANDS = {
     "touch": ("lifecycle", "touch", "Let the guest access memory."),
     "destroy": ("lifecycle", "destroy", "Destroy a VM as the kernel does, and check for leaks."),
     "crash": ("crash", "crash", "List and show crash dumps."),
+    "run": ("scenarios", "run", "Run scenarios on every kernel of their matrix."),
+    "matrix": ("scenarios", "matrix", "Say on which kernels a VM is safe."),
+    "schema": ("schema", "schema", "Print the JSON Schema of VM descriptions or scenarios."),
     "replay": ("replay", "replay", "Run recorded operations, a result a line."),
 }
 

@@ -26,7 +26,7 @@ def problems(gpt: Gpt) -> list[str]:
         found.append(f"{held} entries are set, but the counter says {gpt.resident}")
     if sum(row.npages for row in pte_rows(gpt)) != held:
         found.append("the entry rows do not add up to the entries set")
-    if gpt.bare is None and not gpt.twins:
+    if not gpt.twins:
         found += _level_problems(gpt)
     return found
 

@@ -33,6 +33,7 @@ from bhyvesim.kernel import Kernel
 from bhyvesim.prot import WRITE
 from bhyvesim.pte import PteFormat
 from bhyvesim.span import Span
+from bhyvesim.units import PAGE_SHIFT
 
 _SLOT = ENTRIES - 1
 
@@ -78,7 +79,7 @@ class Attempt(NamedTuple):
     leaf: Leaf | None
     added: int  # entries newly set
     refused: int  # entries whose access failed
-    absent: Fault | None  # why, for those that were not present
+    fault: Fault  # how they failed
 
 
 class Piece(NamedTuple):
@@ -100,9 +101,7 @@ class Gpt(ABC):
         self.npt = npt
         self.leaves: StepFunction[Leaf | None] = StepFunction(LEAVES, None)
         self.resident = 0  # the kernel's own counter of mapped pages
-        # Left behind by a panic in the middle of populate, on 15844 alone: interior
-        # tables of this span that have no leaf yet, and leaves that exist twice.
-        self.bare: Span | None = None
+        # Leaves that exist twice: left behind by a panic of 15844 in the middle of populate.
         self.twins: tuple[int, ...] = ()
         self._sets_bits = (
             npt.name == "rvi"
@@ -158,7 +157,7 @@ class Gpt(ABC):
                 return Touched(
                     done + (piece.mask & (stop - 1)).bit_count(),
                     mapped + tried.added.bit_count(),
-                    self._fault(piece.leaf, stop, tried),
+                    tried.fault,
                 )
             self._store(piece.first, piece.end, piece.leaf, tried)
             done += piece.mask.bit_count() * (piece.end - piece.first)
@@ -182,7 +181,7 @@ class Gpt(ABC):
                 return ONE_MAPPED
         added, tried = self._access_leaf(index, leaf, bit, prot, backing)
         if tried.refused:
-            return Touched(0, added, self._fault(leaf, bit, tried))
+            return Touched(0, added, tried.fault)
         return ONE_MAPPED if added else ONE_SEEN
 
     def access_entries(
@@ -203,11 +202,20 @@ class Gpt(ABC):
         added, tried = self._access_leaf(index, leaf, mask, prot, backing)
         base = index << ENTRY_BITS
         faults = {
-            base + slot: self._fault(leaf, BIT[slot], tried)
+            base + slot: tried.fault
             for first, end in runs_of(tried.refused)
             for slot in range(first, end)
         }
         return added, faults
+
+    def entry(self, page: int) -> int:
+        """The leaf entry of *page*; 0 where none is set, or no table is there."""
+        leaf = self.leaves[page >> ENTRY_BITS]
+        bit = BIT[page & _SLOT]
+        for cls, bits in classes(leaf or EMPTY).items():
+            if bits & bit:
+                return cls + (page << PAGE_SHIFT)
+        return 0
 
     def pieces(self, pages: range) -> Iterator[Piece]:
         """The leaves of *pages*: a partial first, runs of whole ones, a partial last.
@@ -270,10 +278,13 @@ class Gpt(ABC):
                     table[cls] &= ~hit
                     table[after] = table.get(after, 0) | hit
         missing = mask & ~seen
-        absent = None
+        # Where absent entries cannot be mapped, a present one was refused by the same
+        # protection; so one fault is right for all of them.
+        fault = Fault.PROT
         if missing:
             absent = self.absent(leaf, backing, prot)
             if absent is not None or backing is None:
+                fault = absent or Fault.NOMAP
                 refused |= missing
                 missing = 0
             else:
@@ -283,12 +294,8 @@ class Gpt(ABC):
                     after = backing.cls
                 table[after] = table.get(after, 0) | missing
         if leaf is None and not table:
-            return Attempt(None, 0, refused, absent)
-        return Attempt(build(leaf[0] if leaf else 0, table), missing, refused, absent)
-
-    def _fault(self, before: Leaf | None, bit: int, tried: Attempt) -> Fault:
-        was_present = before is not None and present(before) & bit
-        return Fault.PROT if was_present or tried.absent is None else tried.absent
+            return Attempt(None, 0, refused, fault)
+        return Attempt(build(leaf[0] if leaf else 0, table), missing, refused, fault)
 
     def _class_after(self, cls: int, prot: int) -> int | None:
         """The class of an entry after an access; None where hardware refuses it."""

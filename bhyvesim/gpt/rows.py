@@ -52,9 +52,6 @@ def node_rows(gpt: Gpt) -> list[NodeRow]:
     below: list[_Tables] = [tables for tables, _ in leaves]
     for level in range(LEAF_LEVEL + 1, ROOT_LEVEL):
         below = list(_parents(below))
-        if gpt.bare is not None:
-            bare = gpt.bare.start // table_span(level), -(-gpt.bare.end // table_span(level))
-            below = list(_with_bare(below, *bare))
         rows.append(_merge(_interior_rows(level, below, gpt.twins)))
     children = sum(tables.end - tables.first for tables in below)
     rows.append([NodeRow(ROOT_LEVEL, 0, 1, children, children)])
@@ -144,7 +141,7 @@ def _parents(children: Iterable[_Tables]) -> Iterator[_Tables]:
                     yield _Tables(open_table, open_table + 1, count)
                 open_table, count = table, 0
             whole = (end >> ENTRY_BITS) - table
-            if not count and first & (ENTRIES - 1) == 0 and whole > 1:
+            if not count and first & (ENTRIES - 1) == 0 and whole > 0:
                 yield _Tables(table, table + whole, ENTRIES)
                 first += whole << ENTRY_BITS
                 continue
@@ -153,15 +150,3 @@ def _parents(children: Iterable[_Tables]) -> Iterator[_Tables]:
             first = stop
     if count:
         yield _Tables(open_table, open_table + 1, count)
-
-
-def _with_bare(tables: Iterable[_Tables], bare_first: int, bare_end: int) -> Iterator[_Tables]:
-    """*tables*, and childless ones wherever ``[bare_first, bare_end)`` has none."""
-    at = bare_first
-    for run in tables:
-        if at < bare_end and run.first > at:
-            yield _Tables(at, min(run.first, bare_end), 0)
-        at = max(at, run.end)
-        yield run
-    if at < bare_end:
-        yield _Tables(at, bare_end, 0)

@@ -134,6 +134,7 @@ class Machine:
         self.state = MachineState.RUNNING
         self.panic: KernelPanic | None = None
         self.next_host_pfn = FIRST_HOST_PFN
+        self.contents: dict[int, bytearray] = {}  # of host pages, by PFN (see contents.py)
 
     @property
     def memmaps(self) -> list[Memmap]:
@@ -154,7 +155,7 @@ class Machine:
         size; EEXIST for the very same again; ENOMEM past the last PFN that an entry holds.
         Source: vm_alloc_memseg().
         """
-        self._check_running()
+        self.check_running()
         if not 0 <= segid < self.revision.segids:
             last = self.revision.segids - 1
             raise Refused("EINVAL", f"segment id {segid} is not one of 0 to {last}")
@@ -171,6 +172,8 @@ class Machine:
         if pfn < 0 or end > 1 << PFN_BITS:
             raise Refused("ENOMEM", f"segment {segid} does not fit below host PFN 2^{PFN_BITS}")
         self.segs[segid] = Memseg(segid, length, name, pfn)
+        for written in [p for p in self.contents if pfn <= p < end]:
+            del self.contents[written]  # the kernel hands out zeroed pages
         self.next_host_pfn = max(self.next_host_pfn, end)
 
     def mmap_memseg(
@@ -181,7 +184,7 @@ class Machine:
         Raises Refused: EINVAL, ENOSPC or EFAULT, checked in the kernel's order; KernelPanic
         where revision 15844 crosses a 512 GiB line. Source: vm_mmap_memseg().
         """
-        self._check_running()
+        self.check_running()
         if not 0 < prot <= ALL:
             raise Refused("EINVAL", f"protection {prot:#x} is not one or more of R=1, W=2, X=4")
         seg = self.segs.get(segid)
@@ -208,7 +211,7 @@ class Machine:
         Raises Refused (EINVAL) where there is none. A quirk of the kernel is kept: gpa 0
         with length 0 matches an empty slot. Source: vm_munmap_memseg().
         """
-        self._check_running()
+        self.check_running()
         for slot, memmap in enumerate(self.slots):
             if memmap is None:
                 if gpa == 0 and length == 0:
@@ -262,7 +265,7 @@ class Machine:
 
         Raises KernelPanic where vacating does. Source: vm_reinit(), vm_cleanup().
         """
-        self._check_running()
+        self.check_running()
         with self._running(_REINIT):
             for slot, memmap in enumerate(self.slots):
                 if memmap is not None and not self.segs[memmap.segid].is_sysmem:
@@ -274,7 +277,7 @@ class Machine:
         Returns how many page tables besides the root were still there at the end (a
         leak). Raises KernelPanic where vacating does. Source: vm_destroy().
         """
-        self._check_running()
+        self.check_running()
         with self._running(_DESTROY):
             for slot, memmap in enumerate(self.slots):
                 if memmap is not None:
@@ -292,7 +295,7 @@ class Machine:
         crash dump. Raises NotRunning (ENOENT) after destroy.
         """
         if self.state is MachineState.DESTROYED:
-            self._check_running()
+            self.check_running()
         gpt = self.space.gpt
         return {
             "resident": gpt.resident,
@@ -318,11 +321,12 @@ class Machine:
         self.slots[slot] = None
 
     def _check_access(self, prot: int) -> None:
-        self._check_running()
+        self.check_running()
         if not 0 < prot <= ALL:
             raise BadValue(f"{prot!r} is not an access", "a mask of R=1, W=2, X=4")
 
-    def _check_running(self) -> None:
+    def check_running(self) -> None:
+        """Raises NotRunning after a panic (PANICKED) or destroy (ENOENT)."""
         if self.state is MachineState.PANICKED:
             raise NotRunning("PANICKED", "the machine's kernel has panicked")
         if self.state is MachineState.DESTROYED:

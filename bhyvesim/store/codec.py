@@ -13,7 +13,6 @@ from typing import Any
 
 from bhyvesim.errors import Frame, KernelPanic
 from bhyvesim.machine.vm import Machine, MachineState
-from bhyvesim.span import Span
 from bhyvesim.store.maps import decode_maps
 from bhyvesim.vmm.spec import KernelSpec, MappingSpec, SegmentSpec, TouchSpec, VmSpec
 
@@ -45,7 +44,6 @@ def encode_tables(machine: Machine) -> str:
                 for first, end, leaf in gpt.leaves.runs(0, gpt.leaves.end)
                 if leaf is not None
             ],
-            "bare": None if gpt.bare is None else [gpt.bare.start, gpt.bare.end],
             "twins": list(gpt.twins),
         }
     )
@@ -70,7 +68,6 @@ def decode_machine(spec: VmSpec, maps: str, tables: str, *, panicked: bool) -> M
     gpt.resident = plain["resident"]
     for first, end, *leaf in plain["leaves"]:
         gpt.leaves.assign(first, end, tuple(leaf))
-    gpt.bare = None if plain["bare"] is None else Span(*plain["bare"])
     gpt.twins = tuple(plain["twins"])
     if panicked:
         machine.state = MachineState.PANICKED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from bhyvesim.gpt.rows import PteRow, pte_rows
@@ -87,15 +88,26 @@ def boot(machine: Machine, spec: VmSpec) -> Booted:
 
 def reboot(machine: Machine, spec: VmSpec) -> Rebooted:
     """VM_REINIT; the VMM maps its devmem again; the guest boots."""
-    before = pte_rows(machine.space.gpt)
     slots = list(machine.slots)
-    machine.reinit()
-    freed = [m for m in slots if m is not None and m not in machine.slots]
-    lost = _lost(before, freed, pte_rows(machine.space.gpt))
-    for m in freed:
+    lost = lost_pages(machine, machine.reinit)
+    for m in slots:
+        if m is None or m in machine.slots:
+            continue
         machine.mmap_memseg(m.gpa, m.segid, m.segoff, m.length, m.prot, m.wired)
     booted = boot(machine, spec)
     return Rebooted(booted, lost, machine.resident, present_pages(machine))
+
+
+def lost_pages(machine: Machine, operation: Callable[[], object]) -> tuple[tuple[int, int], ...]:
+    """Run *operation*; the pages that lost their entries while their memmap stayed.
+
+    As runs ``(gpa, pages)``.
+    """
+    before = pte_rows(machine.space.gpt)
+    slots = list(machine.slots)
+    operation()
+    freed = [m for m in slots if m is not None and m not in machine.slots]
+    return _lost(before, freed, pte_rows(machine.space.gpt))
 
 
 def present_pages(machine: Machine) -> int:

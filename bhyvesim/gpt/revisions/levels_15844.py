@@ -37,9 +37,12 @@ class LevelsGpt(CountedGpt):
             )
 
     def _add_tables(self, span: Span) -> None:
-        """Make all tables of *span*, top level first, each level from left to right."""
+        """Make the leaves of *span* from left to right.
+
+        The interior tables come before all leaves, but need no thought: the table that
+        is added twice is the last of the span, since what made it first lies beyond.
+        """
         first, end = span.start >> LEAF_SHIFT, -(-span.end >> LEAF_SHIFT)
-        self.bare = span
         for line in range((span.start // _LINE + 1) * _LINE, span.end, _LINE):
             index = line >> LEAF_SHIFT
             if self.leaves[index] is not None:
@@ -52,7 +55,6 @@ class LevelsGpt(CountedGpt):
                     self.kernel.assertion_failed(_IN_ORDER, (line, ">", line), {"gpa": line})
                 self.twins = (*self.twins, index)
         self._make_empty(first, end)
-        self.bare = None
 
     def _make_empty(self, first: int, end: int) -> None:
         for start, stop, leaf in self.leaves.runs(first, end):

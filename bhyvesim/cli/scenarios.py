@@ -1,0 +1,235 @@
+"""run and matrix: scenarios, on every kernel of their matrix."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+
+import click
+
+from bhyvesim.cli.files import read_bytes, read_vm_file
+from bhyvesim.cli.params import format_option, vm_option
+from bhyvesim.cli.session import Format, Session
+from bhyvesim.errors import UsageError
+from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.report import scenario as layouts
+from bhyvesim.report.model import Column, Report
+from bhyvesim.scenario.discover import looks_like_a_scenario
+from bhyvesim.scenario.model import CellResult, CellSpec, Expectation, Place, Scenario, Step
+from bhyvesim.scenario.pool import run_cells
+from bhyvesim.scenario.steps import Create, Destroy, Reboot
+from bhyvesim.vmm.spec import VmSpec
+
+
+@click.command()
+@click.argument("paths", metavar="FILES-OR-FOLDERS...", nargs=-1, required=True)
+@click.option("--jobs", type=click.IntRange(1, 256), help="Processes. [default: one a core]")
+@click.option("-k", "words", metavar="TEXT", help="Only cells whose file, title or name has TEXT.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
+@click.option("--junit", metavar="FILE", help="Write JUnit XML to FILE.")
+@format_option
+@click.pass_obj
+def run(
+    session: Session,
+    paths: tuple[str, ...],
+    jobs: int | None,
+    words: str | None,
+    fail_fast: bool,
+    junit: str | None,
+    fmt: Format | None,
+) -> int:
+    """Run scenarios on every kernel of their matrix.
+
+    A folder stands for the scenarios in it, at any depth. Exit status: 0 when all
+    expectations were met, 1 when some were not, 2 for files that are wrong.
+    """
+    from bhyvesim.config.scenario import Sources
+
+    scenarios = [Sources(read_bytes).load(path) for path in find_scenarios(paths)]
+    selected = _select(scenarios, words)
+    results: list[CellResult] = []
+    interrupted = False
+    try:
+        for result in _watched(run_cells(scenarios, selected, jobs or _cores()), len(selected)):
+            results.append(result)
+            if fail_fast and not result.passed:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    results.sort(key=lambda result: (result.scenario, result.cell))
+    _report(session, scenarios, results, fmt)
+    if junit is not None:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(session.now_ns() // 10**9))
+        _write(junit, layouts.junit(scenarios, results, moment))
+    failed = sum(not result.passed for result in results)
+    cut = f", {len(selected) - len(results)} not run" if len(results) < len(selected) else ""
+    session.note(f"{len(results)} cells, {failed} failed{cut}")
+    if interrupted:
+        raise KeyboardInterrupt
+    return 1 if failed else 0
+
+
+@click.command()
+@click.argument("config", metavar="VM.yaml")
+@click.option("--fail-on-unsafe", is_flag=True, help="Exit with 1 unless every kernel is safe.")
+@vm_option
+@format_option
+@click.pass_obj
+def matrix(session: Session, config: str, fail_on_unsafe: bool, fmt: Format | None) -> int:
+    """Say on which kernels a VM is safe.
+
+    Creates it, lets it touch its memory, reboots it three times and destroys it, on
+    every revision, DEBUG and production; whatever kernel VM.yaml itself names.
+    """
+    spec = read_vm_file(config, session.vm)
+    scenario = life_on_every_kernel(spec, config)
+    selected = [(0, index) for index in range(len(scenario.cells))]
+    results = list(run_cells([scenario], selected, 1))
+    session.emit(_verdicts(scenario, results), fmt)
+    return 1 if fail_on_unsafe and any(result.outcome != "ok" for result in results) else 0
+
+
+def life_on_every_kernel(spec: VmSpec, source: str) -> Scenario:
+    """The scenario behind ``bhyvesim matrix``; it expects nothing, and only looks."""
+    cells = []
+    for debug in (True, False):
+        for gpt in REVISIONS:
+            kernel = replace(spec.kernel, gpt=gpt, debug=debug)
+            axes = {"gpt": gpt, "debug": "true" if debug else "false"}
+            cells.append(CellSpec(axes, replace(spec, kernel=kernel)))
+    nowhere = Place(source, 1, 1)
+    actions = (("create", Create()), *(("reboot", Reboot()),) * 3, ("destroy", Destroy()))
+    look = (Expectation(anything=True),)
+    steps = tuple(Step(name, name, nowhere, action, look) for name, action in actions)
+    return Scenario(f"the life of {spec.name}", source, tuple(cells), steps)
+
+
+def find_scenarios(paths: Sequence[str]) -> list[str]:
+    """Scenario files, in order; raises UsageError for a folder without any."""
+    found = []
+    for path in paths:
+        if not os.path.isdir(path):
+            found.append(path)
+            continue
+        inside = [
+            os.path.join(folder, name)
+            for folder, _, names in sorted(os.walk(path))
+            for name in sorted(names)
+            if name.endswith((".yaml", ".yml"))
+            and looks_like_a_scenario(read_bytes(os.path.join(folder, name)))
+        ]
+        if not inside:
+            raise UsageError(
+                f"{path}: no scenarios in it: expected .yaml files with a title and steps"
+            )
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def _select(scenarios: list[Scenario], words: str | None) -> list[tuple[int, int]]:
+    selected = [
+        (i, j)
+        for i, scenario in enumerate(scenarios)
+        for j, cell in enumerate(scenario.cells)
+        if words is None or words.lower() in scenario.full_name(cell).lower()
+    ]
+    if not selected:
+        raise UsageError(f"-k {words!r} selects no cell: expected part of a file, title or name")
+    return selected
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _watched(results: Generator[CellResult, None, None], total: int) -> Iterator[CellResult]:
+    """*results*, with a live view on a terminal; the generator is closed in any case."""
+    with closing(results), _progress(total) as advance:
+        for result in results:
+            advance(result)
+            yield result
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[CellResult], None]]:
+    if not sys.stderr.isatty():
+        yield lambda result: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from bhyvesim.report.table import console
+
+    failed = 0
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console(sys.stderr), transient=True) as bar:
+        task = bar.add_task("cells", total=total)
+
+        def advance(result: CellResult) -> None:
+            nonlocal failed
+            failed += not result.passed
+            bar.update(task, advance=1, description=f"cells, {failed} failed")
+
+        yield advance
+
+
+def _report(
+    session: Session, scenarios: list[Scenario], results: list[CellResult], fmt: Format | None
+) -> None:
+    if fmt == "json":
+        data = [
+            layouts.scenario_data(scenario, [r for r in results if r.scenario == i])
+            for i, scenario in enumerate(scenarios)
+        ]
+        failed = sum(not result.passed for result in results)
+        summary = {"scenarios": data, "cells": len(results), "failed": failed}
+        session.emit(Report((), (), summary), fmt)
+        return
+    for i, scenario in enumerate(scenarios):
+        mine = [result for result in results if result.scenario == i]
+        if not mine:
+            continue
+        sys.stdout.write(f"{scenario.title} ({scenario.source})\n\n")
+        session.emit(layouts.matrix(scenario, mine), fmt)
+        sys.stdout.write("\n")
+        for result in mine:
+            if result.failure is not None:
+                sys.stdout.write(layouts.failure_text(scenario, result) + "\n")
+                if os.environ.get("GITHUB_ACTIONS"):
+                    cell = scenario.cells[result.cell]
+                    sys.stdout.write(layouts.github(scenario, result.failure, cell))
+    sys.stdout.flush()
+
+
+def _verdicts(scenario: Scenario, results: list[CellResult]) -> Report:
+    rows, data = [], []
+    for result in sorted(results, key=lambda r: r.cell):
+        cell = scenario.cells[result.cell]
+        safe = result.outcome == "ok"
+        remark = f"page counter off by {result.drift:+d} after 3 reboots" if result.drift else ""
+        kernel = f"{cell.axes['gpt']} {layouts.row_label(cell)}"
+        rows.append(
+            (kernel, "safe" if safe else "NOT SAFE", "" if safe else result.outcome, remark)
+        )
+        data.append(
+            {
+                "gpt": cell.axes["gpt"],
+                "debug": cell.axes["debug"] == "true",
+                "safe": safe,
+                "outcome": result.outcome,
+                "drift": result.drift,
+            }
+        )
+    columns = tuple(map(Column, ("KERNEL", "VERDICT", "BECAUSE", "REMARK")))
+    return Report(columns, tuple(rows), {"vm": scenario.source, "kernels": data})
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}: expected a writable file") from None

@@ -1,0 +1,21 @@
+"""schema: the JSON Schemas of the files that bhyvesim reads."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+SCHEMAS = Path(__file__).parent.parent / "config" / "schemas"
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(("vm", "scenario")))
+def schema(kind: str) -> None:
+    """Print the JSON Schema (draft 7) of VM descriptions or of scenarios.
+
+    Editors with a YAML language server check a file that begins with the comment
+    "yaml-language-server: $schema=FILE".
+    """
+    sys.stdout.write((SCHEMAS / f"{kind}.schema.json").read_text(encoding="utf-8"))

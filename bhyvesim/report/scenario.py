@@ -1,0 +1,172 @@
+"""What came of scenarios: a matrix each, failures in full, JSON, JUnit, GitHub annotations."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.report.model import Column, Report
+from bhyvesim.scenario.model import CellResult, CellSpec, Failure, Scenario
+
+_BUILDS = {"true": "DEBUG", "false": "production"}
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def matrix(scenario: Scenario, results: Sequence[CellResult]) -> Report:
+    """Revisions across, everything else down, the outcome in the cell."""
+    used = {cell.axes["gpt"] for cell in scenario.cells}
+    revisions = [name for name in REVISIONS if name in used]
+    by_cell = {result.cell: result for result in results}
+    rows: dict[str, dict[str, str]] = {}
+    for index, cell in enumerate(scenario.cells):
+        result = by_cell.get(index)
+        row = rows.setdefault(row_label(cell), {})
+        row[cell.axes["gpt"]] = "-" if result is None else _cell_text(result)
+    table = tuple(
+        (label, *(row.get(name, "") for name in revisions)) for label, row in rows.items()
+    )
+    columns = (Column(""), *map(Column, revisions))
+    return Report(columns, table, scenario_data(scenario, results))
+
+
+def row_label(cell: CellSpec) -> str:
+    """The axes of *cell* other than the revision: ``DEBUG amd``, ``production memory=8G``."""
+    words = [_BUILDS[cell.axes["debug"]]]
+    for axis, value in cell.axes.items():
+        if axis not in ("gpt", "debug"):
+            words.append(value if axis == "cpu" else f"{axis}={value}")
+    return " ".join(words)
+
+
+def _cell_text(result: CellResult) -> str:
+    return result.outcome if result.passed else f"FAIL: {result.outcome}"
+
+
+def failure_text(scenario: Scenario, result: CellResult) -> str:
+    """The step, what was expected, what came, and how to see it again."""
+    failure = result.failure
+    assert failure is not None
+    cell = scenario.cells[result.cell]
+    return (
+        f"FAIL {scenario.title} {cell.name}\n"
+        f"  step      {failure.step}\n"
+        f"  at        {failure.place}\n"
+        f"  expected  {failure.expected}\n"
+        f"  got       {failure.got}\n"
+        f"  again     {reproduce(scenario, cell)}\n"
+    )
+
+
+def reproduce(scenario: Scenario, cell: CellSpec) -> str:
+    """The command that runs this cell alone."""
+    return f"bhyvesim run {shlex.quote(scenario.source)} -k {shlex.quote(cell.name)}"
+
+
+def scenario_data(scenario: Scenario, results: Sequence[CellResult]) -> dict[str, Any]:
+    """JSON of one scenario's results."""
+    return {
+        "title": scenario.title,
+        "file": scenario.source,
+        "cells": [_cell_data(scenario, result) for result in results],
+    }
+
+
+def _cell_data(scenario: Scenario, result: CellResult) -> dict[str, Any]:
+    cell = scenario.cells[result.cell]
+    failure: dict[str, Any] | None = None
+    if result.failure is not None:
+        failure = {
+            "step": result.failure.step,
+            "file": result.failure.place.source,
+            "line": result.failure.place.line,
+            "column": result.failure.place.column,
+            "expected": result.failure.expected,
+            "got": result.failure.got,
+            "reproduce": reproduce(scenario, cell),
+        }
+    return {
+        "name": cell.name,
+        "axes": dict(cell.axes),
+        "passed": result.passed,
+        "outcome": result.outcome,
+        "drift": result.drift,
+        "seconds": round(result.seconds, 6),
+        "failure": failure,
+    }
+
+
+def github(scenario: Scenario, failure: Failure, cell: CellSpec) -> str:
+    """A workflow command that marks the failed step in the changed files."""
+    title = _property(f"{scenario.title} {cell.name}")
+    place = failure.place
+    message = _data(f"{failure.step}: expected {failure.expected}, got {failure.got}")
+    file = _property(place.source)
+    return f"::error file={file},line={place.line},col={place.column},title={title}::{message}\n"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def junit(
+    scenarios: Sequence[Scenario],
+    results: Sequence[CellResult],
+    timestamp: str,
+) -> str:
+    """JUnit XML: a suite a scenario, a case a cell. *timestamp* is ISO 8601 without a zone."""
+    from xml.etree import ElementTree as ET
+
+    root = ET.Element("testsuites")
+    for index, scenario in enumerate(scenarios):
+        mine = [r for r in results if r.scenario == index]
+        if not mine:
+            continue
+        suite = ET.SubElement(
+            root,
+            "testsuite",
+            {
+                "name": _xml(scenario.title),
+                "id": str(index),
+                "package": _xml(scenario.source),
+                "hostname": "localhost",
+                "timestamp": timestamp,
+                "tests": str(len(mine)),
+                "failures": str(sum(not r.passed for r in mine)),
+                "errors": "0",
+                "skipped": "0",
+                "time": f"{sum(r.seconds for r in mine):.6f}",
+            },
+        )
+        ET.SubElement(suite, "properties")
+        for result in mine:
+            cell = scenario.cells[result.cell]
+            case = ET.SubElement(
+                suite,
+                "testcase",
+                {
+                    "classname": _xml(scenario.source),
+                    "name": _xml(f"{scenario.title} {cell.name}"),
+                    "time": f"{result.seconds:.6f}",
+                },
+            )
+            if result.failure is not None:
+                got = f"expected {result.failure.expected}, got {result.failure.got}"
+                attributes = {"type": "expectation", "message": _xml(got)}
+                failure = ET.SubElement(case, "failure", attributes)
+                failure.text = _xml(failure_text(scenario, result))
+        ET.SubElement(suite, "system-out")
+        ET.SubElement(suite, "system-err")
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _xml(text: str) -> str:
+    """*text* without the characters that XML cannot hold."""
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,93 @@
+"""One cell at work: its machine, and the steps that it goes through."""
+
+from __future__ import annotations
+
+import time
+
+from bhyvesim.errors import KernelPanic, NotRunning, Refused
+from bhyvesim.machine.vm import Machine
+from bhyvesim.scenario.compare import mismatch
+from bhyvesim.scenario.model import CellResult, Failure, Observed, Scenario, Step
+from bhyvesim.vmm.life import present_pages
+from bhyvesim.vmm.spec import VmSpec
+
+_CLASSES = (  # the panics by letter, as the documentation names them
+    ("A", "ptes[i] == 0"),
+    ("B", "vmsm != NULL"),
+    ("C", "vmm_gpt_node_end(node)"),
+    ("D", "next_sibling->vgn_gpa"),
+)
+
+
+class Cell:
+    """What a step works on."""
+
+    def __init__(self, spec: VmSpec) -> None:
+        self.spec = spec
+        self.machine: Machine | None = None
+
+    @property
+    def running(self) -> Machine:
+        """The machine; ENOENT before create."""
+        if self.machine is None:
+            raise NotRunning("ENOENT", "there is no machine before create")
+        return self.machine
+
+    def present(self) -> int:
+        """How many leaf entries are set."""
+        return 0 if self.machine is None else present_pages(self.machine)
+
+
+def run_cell(scenarios: list[Scenario], scenario_index: int, cell_index: int) -> CellResult:
+    """Take one cell through its scenario; stops at the first step that is not as expected."""
+    scenario = scenarios[scenario_index]
+    spec = scenario.cells[cell_index]
+    cell = Cell(spec.vm)
+    started = time.perf_counter()
+    outcome = "ok"
+    failure = None
+    drift = 0
+    for step in scenario.steps:
+        observed = _observe(step, cell)
+        outcome = _outcome(outcome, step, observed)
+        drift = drift if observed.drift is None else observed.drift
+        wrong = mismatch(step.expectation(spec.axes), observed, cell.machine)
+        if wrong is not None:
+            failure = Failure(step.label, step.place, *wrong)
+            break
+        if observed.panic is not None:
+            break  # as expected; what follows was meant for the kernels that live
+    return CellResult(
+        scenario_index,
+        cell_index,
+        outcome,
+        failure,
+        drift,
+        time.perf_counter() - started,
+    )
+
+
+def _observe(step: Step, cell: Cell) -> Observed:
+    try:
+        return step.action.run(cell)
+    except KernelPanic as panic:
+        return Observed(panic=panic)
+    except Refused as refused:
+        return Observed(errno=refused.errno_name)
+
+
+def _outcome(before: str, step: Step, observed: Observed) -> str:
+    """The most telling thing so far: a panic, else lost pages, else a refusal."""
+    if observed.panic is not None:
+        return f"panic {panic_letter(observed.panic.message)} at {step.name}"
+    if observed.lost:
+        return f"lost pages at {step.name}"
+    refused = observed.errno is not None and step.name in ("create", "map", "alloc-memseg")
+    if refused and before == "ok":
+        return f"refused {observed.errno} at {step.name}"
+    return before
+
+
+def panic_letter(message: str) -> str:
+    """A to D for the panics that are known; ``?`` for others."""
+    return next((letter for letter, text in _CLASSES if text in message), "?")

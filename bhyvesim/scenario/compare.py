@@ -1,0 +1,125 @@
+"""What was expected of a step, against what came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bhyvesim.gpt.rows import node_rows
+from bhyvesim.machine import contents
+from bhyvesim.machine.vm import Machine
+from bhyvesim.prot import format_prot
+from bhyvesim.scenario.model import Expectation, Observed, PanicExpectation
+
+Mismatch = tuple[str, str]  # expected, got
+
+
+def mismatch(expected: Expectation, observed: Observed, machine: Machine | None) -> Mismatch | None:
+    """The first difference, as (expected, got); None if all is as it must be."""
+    if expected.anything:
+        return None
+    wrong = _ending(expected, observed)
+    if wrong is not None:
+        return wrong
+    for check in (_numbers, _memory, _state):
+        for difference in check(expected, observed, machine):
+            return difference
+    return None
+
+
+def _ending(expected: Expectation, observed: Observed) -> Mismatch | None:
+    """How the step ended: success, an errno, a fault, or a panic."""
+    got = str(observed)
+    if expected.panic is not None:
+        return None if _is_panic(expected.panic, observed) else (str(expected.panic), got)
+    wanted = expected.errno or expected.fault or "ok"
+    if expected.fault is not None and expected.gpa is not None:
+        wanted = f"{expected.fault} at {expected.gpa:#x}"
+    elif observed.fault is not None and observed.fault == expected.fault:
+        return None
+    return None if wanted == got else (wanted, got)
+
+
+def _is_panic(expected: PanicExpectation, observed: Observed) -> bool:
+    panic = observed.panic
+    if panic is None:
+        return False
+    return (
+        expected.function in (None, panic.function)
+        and expected.message in (None, panic.message)
+        and (expected.matches is None or expected.matches.search(panic.message) is not None)
+    )
+
+
+def _numbers(
+    expected: Expectation, observed: Observed, machine: Machine | None
+) -> Iterator[Mismatch]:
+    for name in ("pages", "mapped", "lost", "leaks"):
+        wanted, got = getattr(expected, name), getattr(observed, name)
+        if wanted is not None and wanted != got:
+            yield f"{name}: {wanted}", f"{name}: {got}"
+    if observed.dirty is not None:
+        count = observed.dirty.bit_count()
+        if expected.dirty_count not in (None, count):
+            yield f"dirty: {expected.dirty_count} pages", f"dirty: {count} pages"
+        if expected.dirty_pages not in (None, observed.dirty):
+            yield f"dirty pages {expected.dirty_pages:#x}", f"dirty pages {observed.dirty:#x}"
+
+
+def _memory(
+    expected: Expectation, observed: Observed, machine: Machine | None
+) -> Iterator[Mismatch]:
+    if expected.value is not None and observed.values is not None:
+        wanted = expected.value.values(len(observed.values), 8)
+        for i, (want, got) in enumerate(zip(wanted, observed.values, strict=True)):
+            if want != got:
+                yield f"value {i}: {want:#x}", f"value {i}: {got:#x}"
+    if expected.byte is not None and observed.data is not None:
+        for i, got in enumerate(observed.data):
+            if got != expected.byte:
+                yield f"byte {i:#x}: {expected.byte:#x}", f"byte {i:#x}: {got:#x}"
+
+
+def _state(
+    expected: Expectation, observed: Observed, machine: Machine | None
+) -> Iterator[Mismatch]:
+    if machine is None:
+        return
+    gpt = machine.space.gpt
+    if expected.resident not in (None, gpt.resident):
+        yield f"resident: {expected.resident}", f"resident: {gpt.resident}"
+    if expected.memmap is not None:
+        maps = machine.memmaps
+        rows = tuple((m.gpa, m.length, m.segid, m.segoff, m.prot, m.wired) for m in maps)
+        if rows != expected.memmap:
+            yield f"memmap: {_rows(expected.memmap)}", f"memmap: {_rows(rows)}"
+    for wanted in expected.pte:
+        pte = gpt.entry(wanted.gpa >> 12)
+        if wanted.value not in (None, pte):
+            yield f"pte at {wanted.gpa:#x}: {wanted.value:#x}", f"{pte:#x}"
+        names = machine.npt.flags(pte)
+        missing = [name for name in wanted.flags if name not in names]
+        if missing:
+            shown = " ".join(names) or "no entry"
+            yield f"pte at {wanted.gpa:#x}: {' '.join(wanted.flags)}", f"{pte:#x} ({shown})"
+    if expected.tables:
+        counts = dict.fromkeys(range(1, 5), 0)
+        for row in node_rows(gpt):
+            counts[row.level] += row.tables
+        for level, number in expected.tables.items():
+            if counts[level] != number:
+                yield f"{number} tables of level {level}", f"{counts[level]}"
+    for content in expected.contents:
+        data = contents.read_segment(machine, content.segid, content.offset, content.size)
+        got = int.from_bytes(data, "little")
+        if got != content.value:
+            where = f"segment {content.segid} at {content.offset:#x}"
+            yield f"{where}: {content.value:#x}", f"{where}: {got:#x}"
+
+
+def _rows(rows: tuple[tuple[int, int, int, int, int, bool], ...]) -> str:
+    shown = [
+        f"{gpa:#x} {length:#x} segment {segid}+{offset:#x} {format_prot(prot)}"
+        + (" wired" if wired else "")
+        for gpa, length, segid, offset, prot, wired in rows
+    ]
+    return "; ".join(shown) or "nothing"

@@ -1,0 +1,210 @@
+"""A scenario, its cells, and what came of them, as plain values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from bhyvesim.errors import KernelPanic
+from bhyvesim.vmm.spec import VmSpec
+
+if TYPE_CHECKING:
+    from bhyvesim.scenario.cell import Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands in a file."""
+
+    source: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Values ``start, start + step, …``, each cut to the size it is written in."""
+
+    start: int
+    step: int = 0
+
+    def values(self, count: int, size: int) -> list[int]:
+        """The first *count*, as unsigned integers of *size* bytes."""
+        mask = (1 << (8 * size)) - 1
+        return [self.start + i * self.step & mask for i in range(count)]
+
+
+@dataclass(slots=True)
+class Observed:
+    """What a step came to. Everything is None that the step has no say in.
+
+    ``errno``, ``fault`` and ``panic`` exclude each other; without any of them the step
+    succeeded. ``dirty`` is a bitmap of pages, ``values`` are what was peeked.
+    """
+
+    errno: str | None = None
+    fault: str | None = None
+    gpa: int | None = None
+    panic: KernelPanic | None = None
+    pages: int | None = None
+    mapped: int | None = None
+    lost: int | None = None
+    leaks: int | None = None
+    dirty: int | None = None
+    values: list[int] | None = None
+    data: bytes | None = None
+    drift: int | None = None  # the kernel's page counter, less the entries really set
+
+    def __str__(self) -> str:
+        if self.panic is not None:
+            return f"panic in {self.panic.function}: {self.panic.message}"
+        if self.fault is not None:
+            return f"{self.fault} at {self.gpa:#x}"
+        return self.errno or "ok"
+
+
+class Action(Protocol):
+    """What a step does; one class each in :mod:`.steps`."""
+
+    def run(self, cell: Cell) -> Observed:
+        """Do it. Raises Refused and KernelPanic as the machine does."""
+
+
+@dataclass(frozen=True, slots=True)
+class PanicExpectation:
+    """A panic, by function, by its exact message, or by a pattern found in it."""
+
+    function: str | None = None
+    message: str | None = None
+    matches: re.Pattern[str] | None = None
+
+    def __str__(self) -> str:
+        parts = [f"in {self.function}"] if self.function else []
+        parts += [f"with {self.message!r}"] if self.message else []
+        parts += [f"matching {self.matches.pattern!r}"] if self.matches else []
+        return " ".join(["panic", *parts])
+
+
+@dataclass(frozen=True, slots=True)
+class PteExpectation:
+    """The leaf entry at *gpa*: its exact value (0: none), or the names of flags it must have."""
+
+    gpa: int
+    value: int | None = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ContentExpectation:
+    """The integer of *size* bytes at *offset* of a segment."""
+
+    segid: int
+    offset: int
+    size: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What must come of a step; None where nothing is said.
+
+    ``when`` limits it to cells: axis -> values. ``memmap`` rows are
+    ``(gpa, length, segid, offset, prot, wired)``; ``tables`` is level -> number of tables.
+    """
+
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    anything: bool = False  # whatever comes is right
+    errno: str | None = None
+    fault: str | None = None
+    gpa: int | None = None
+    panic: PanicExpectation | None = None
+    pages: int | None = None
+    mapped: int | None = None
+    lost: int | None = None
+    leaks: int | None = None
+    dirty_count: int | None = None
+    dirty_pages: int | None = None  # a bitmap
+    value: Series | None = None
+    byte: int | None = None
+    resident: int | None = None
+    memmap: tuple[tuple[int, int, int, int, int, bool], ...] | None = None
+    pte: tuple[PteExpectation, ...] = ()
+    tables: Mapping[int, int] = field(default_factory=dict)
+    contents: tuple[ContentExpectation, ...] = ()
+
+    def applies(self, axes: Mapping[str, str]) -> bool:
+        """Whether it is meant for the cell with these axis values."""
+        return all(axes.get(axis) in values for axis, values in self.when.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step. The first of *expectations* that applies to a cell counts; else it must succeed."""
+
+    name: str
+    label: str
+    place: Place
+    action: Action
+    expectations: tuple[Expectation, ...]
+
+    def expectation(self, axes: Mapping[str, str]) -> Expectation:
+        """What *axes*' cell must see."""
+        return next((e for e in self.expectations if e.applies(axes)), Expectation())
+
+
+@dataclass(frozen=True, slots=True)
+class CellSpec:
+    """One cell of a matrix: its axis values as typed, and the VM that they make."""
+
+    axes: Mapping[str, str]
+    vm: VmSpec
+
+    @property
+    def name(self) -> str:
+        """``[gpt=13932,debug=true]``; unique in its scenario."""
+        return "[" + ",".join(f"{axis}={value}" for axis, value in self.axes.items()) + "]"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A title, the cells of the matrix, and the steps that each goes through."""
+
+    title: str
+    source: str
+    cells: tuple[CellSpec, ...]
+    steps: tuple[Step, ...]
+
+    def full_name(self, cell: CellSpec) -> str:
+        """What ``-k`` looks at."""
+        return f"{self.source} {self.title} {cell.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The step at which a cell failed, what was expected there, and what came."""
+
+    step: str
+    place: Place
+    expected: str
+    got: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """What came of a cell: a word for the matrix, and the failure if there was one."""
+
+    scenario: int  # its index in the run
+    cell: int  # its index in the scenario
+    outcome: str
+    failure: Failure | None
+    drift: int  # of the kernel's page counter, after the last reboot
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        return self.failure is None

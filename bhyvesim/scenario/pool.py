@@ -1,0 +1,56 @@
+"""Cells in parallel: as many processes as asked for, and none left behind."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Generator, Iterator, Sequence
+
+from bhyvesim.scenario.cell import run_cell
+from bhyvesim.scenario.model import CellResult, Scenario
+
+Selected = Sequence[tuple[int, int]]  # (index of the scenario, index of its cell)
+
+_scenarios: list[Scenario] = []  # a worker's own; set once when it starts
+
+
+def run_cells(
+    scenarios: list[Scenario], selected: Selected, jobs: int
+) -> Generator[CellResult, None, None]:
+    """The results of the cells, as they come; closing the iterator ends the workers."""
+    jobs = min(jobs, len(selected))
+    if jobs <= 1:
+        for scenario, cell in selected:
+            yield run_cell(scenarios, scenario, cell)
+        return
+    yield from _in_processes(scenarios, selected, jobs)
+
+
+def _in_processes(scenarios: list[Scenario], selected: Selected, jobs: int) -> Iterator[CellResult]:
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+
+    # A forked worker has the scenarios already, and its imports done.
+    fork = "fork" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("fork" if fork else None)
+    executor = ProcessPoolExecutor(jobs, context, _start, (scenarios,))
+    size = max(1, min(64, len(selected) // (jobs * 8)))
+    chunks = [selected[i : i + size] for i in range(0, len(selected), size)]
+    finished = False
+    try:
+        for future in as_completed([executor.submit(_run, chunk) for chunk in chunks]):
+            yield from future.result()
+        finished = True
+    finally:
+        if not finished:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+        executor.shutdown(cancel_futures=True)  # waits for them
+
+
+def _start(scenarios: list[Scenario]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # die without a word; the parent speaks
+    _scenarios[:] = scenarios
+
+
+def _run(chunk: Selected) -> list[CellResult]:
+    return [run_cell(_scenarios, scenario, cell) for scenario, cell in chunk]

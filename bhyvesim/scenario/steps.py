@@ -1,0 +1,231 @@
+"""What the steps of a scenario do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bhyvesim.machine import contents, dirty
+from bhyvesim.machine.vm import Access
+from bhyvesim.scenario.cell import Cell
+from bhyvesim.scenario.model import Observed, Series
+from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
+from bhyvesim.vmm import life
+from bhyvesim.vmm.spec import MappingSpec, SegmentSpec, TouchSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Allocate, map and boot the cell's VM; from here on there is a machine."""
+
+    def run(self, cell: Cell) -> Observed:
+        cell.machine = life.new_machine(cell.spec)
+        life.allocate(cell.machine, cell.spec)
+        return _booted(life.boot(cell.machine, cell.spec))
+
+
+@dataclass(frozen=True, slots=True)
+class AllocMemseg:
+    segment: SegmentSpec
+
+    def run(self, cell: Cell) -> Observed:
+        s = self.segment
+        cell.running.alloc_memseg(s.segid, s.length, s.name, s.host_pfn)
+        return Observed()
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    mapping: MappingSpec
+
+    def run(self, cell: Cell) -> Observed:
+        m = self.mapping
+        before = cell.present()
+        cell.running.mmap_memseg(m.gpa, m.segid, m.segoff, m.length, m.prot, m.wired)
+        return Observed(mapped=cell.present() - before)
+
+
+@dataclass(frozen=True, slots=True)
+class Unmap:
+    gpa: int
+    length: int
+
+    def run(self, cell: Cell) -> Observed:
+        machine = cell.running
+        lost = life.lost_pages(machine, lambda: machine.munmap_memseg(self.gpa, self.length))
+        return Observed(lost=sum(pages for _, pages in lost))
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """Accesses of a span in ascending order, up to the first that fails."""
+
+    touch: TouchSpec
+
+    def run(self, cell: Cell) -> Observed:
+        return _accessed(life.touch_span(cell.running, self.touch))
+
+
+@dataclass(frozen=True, slots=True)
+class TouchEvery:
+    """Accesses of every n-th page of a span, each for itself."""
+
+    touch: TouchSpec
+    every: int
+
+    def run(self, cell: Cell) -> Observed:
+        end = self.touch.gpa + self.touch.length
+        gpas = range(self.touch.gpa, end, self.every * PAGE_SIZE)
+        batch = cell.running.access_batch(gpas, self.touch.prot)
+        gpa, fault = batch.faults[0] if batch.faults else (None, None)
+        return Observed(pages=batch.ok, mapped=batch.mapped, fault=fault, gpa=gpa)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A place in memory: a guest address, or an offset into a segment."""
+
+    gpa: int | None = None
+    segid: int = 0
+    offset: int = 0
+
+    def write(self, cell: Cell, at: int, data: bytes) -> Observed:
+        """Write *data* at *at* bytes from here."""
+        if self.gpa is None:
+            contents.write_segment(cell.running, self.segid, self.offset + at, data)
+            return Observed()
+        return _accessed(contents.write_guest(cell.running, self.gpa + at, data))
+
+    def read(self, cell: Cell, at: int, size: int) -> tuple[bytes, Observed]:
+        """Read *size* bytes at *at* bytes from here."""
+        if self.gpa is None:
+            data = contents.read_segment(cell.running, self.segid, self.offset + at, size)
+            return data, Observed()
+        read = contents.read_guest(cell.running, self.gpa + at, size)
+        return read.data, _accessed(read.access)
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Write *length* bytes of the same value."""
+
+    where: Where
+    length: int
+    byte: int
+
+    def run(self, cell: Cell) -> Observed:
+        return self.where.write(cell, 0, bytes([self.byte]) * self.length)
+
+
+@dataclass(frozen=True, slots=True)
+class Poke:
+    """Write *count* little-endian integers of *size* bytes, *stride* bytes apart."""
+
+    where: Where
+    size: int
+    count: int
+    stride: int
+    value: Series
+
+    def run(self, cell: Cell) -> Observed:
+        total = Observed()
+        for i, value in enumerate(self.value.values(self.count, self.size)):
+            data = value.to_bytes(self.size, "little")
+            total = _add(total, self.where.write(cell, i * self.stride, data))
+            if total.fault is not None:
+                break
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """Read *count* little-endian integers of *size* bytes, *stride* bytes apart."""
+
+    where: Where
+    size: int
+    count: int
+    stride: int
+
+    def run(self, cell: Cell) -> Observed:
+        total = Observed(values=[])
+        for i in range(self.count):
+            data, observed = self.where.read(cell, i * self.stride, self.size)
+            total = _add(total, observed)
+            if total.fault is not None:
+                break
+            assert total.values is not None
+            total.values.append(int.from_bytes(data, "little"))
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class PeekBytes:
+    """Read *length* bytes."""
+
+    where: Where
+    length: int
+
+    def run(self, cell: Cell) -> Observed:
+        data, observed = self.where.read(cell, 0, self.length)
+        observed.data = data
+        return observed
+
+
+@dataclass(frozen=True, slots=True)
+class Reboot:
+    def run(self, cell: Cell) -> Observed:
+        rebooted = life.reboot(cell.running, cell.spec)
+        observed = _booted(rebooted.booted)
+        observed.lost = sum(pages for _, pages in rebooted.lost)
+        observed.drift = rebooted.resident - rebooted.present
+        return observed
+
+
+@dataclass(frozen=True, slots=True)
+class Destroy:
+    def run(self, cell: Cell) -> Observed:
+        return Observed(leaks=cell.running.destroy())
+
+
+@dataclass(frozen=True, slots=True)
+class Dirty:
+    """Dirty bits of a range: ``read`` (and clear), ``get``, ``set``, ``reset``.
+
+    *bitmap* says which pages; None stands for all. Observed is what was dirty of them.
+    """
+
+    gpa: int
+    length: int
+    operation: str
+    bitmap: int | None
+
+    def run(self, cell: Cell) -> Observed:
+        machine = cell.running
+        if self.operation == "get":
+            was = dirty.get_dirty(machine, self.gpa, self.length)
+        elif self.operation == "set":
+            every = (1 << (self.length >> PAGE_SHIFT)) - 1
+            wanted = every if self.bitmap is None else self.bitmap
+            dirty.set_dirty(machine, self.gpa, self.length, wanted)
+            was = wanted
+        else:
+            was = dirty.reset_dirty(machine, self.gpa, self.length, self.bitmap)
+        return Observed(dirty=was)
+
+
+def _accessed(access: Access) -> Observed:
+    return Observed(pages=access.ok, mapped=access.mapped, fault=access.fault, gpa=access.gpa)
+
+
+def _booted(booted: life.Booted) -> Observed:
+    observed = Observed(pages=booted.accessed, mapped=booted.mapped)
+    if booted.failures:
+        observed.gpa, observed.fault = booted.failures[0]
+    return observed
+
+
+def _add(total: Observed, more: Observed) -> Observed:
+    """*more* after *total*: pages and mappings add up, a fault is the last one's."""
+    pages = (total.pages or 0) + (more.pages or 0)
+    mapped = (total.mapped or 0) + (more.mapped or 0)
+    values = total.values
+    return Observed(pages=pages, mapped=mapped, fault=more.fault, gpa=more.gpa, values=values)
