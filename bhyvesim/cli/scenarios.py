@@ -20,7 +20,7 @@ from bhyvesim.report import scenario as layouts
 from bhyvesim.report.model import Column, Report
 from bhyvesim.scenario.discover import looks_like_a_scenario
 from bhyvesim.scenario.model import CellResult, CellSpec, Expectation, Place, Scenario, Step
-from bhyvesim.scenario.pool import run_cells
+from bhyvesim.scenario.pool import WorkerDied, run_cells
 from bhyvesim.scenario.steps import Create, Destroy, Reboot
 from bhyvesim.vmm.spec import VmSpec
 
@@ -52,14 +52,14 @@ def run(
     scenarios = [Sources(read_bytes).load(path) for path in find_scenarios(paths)]
     selected = _select(scenarios, words)
     results: list[CellResult] = []
-    interrupted = False
+    stopped: BaseException | None = None
     try:
         for result in _watched(run_cells(scenarios, selected, jobs or _cores()), len(selected)):
             results.append(result)
             if fail_fast and not result.passed:
                 break
-    except KeyboardInterrupt:
-        interrupted = True
+    except (KeyboardInterrupt, WorkerDied) as error:
+        stopped = error
     results.sort(key=lambda result: (result.scenario, result.cell))
     _report(session, scenarios, results, fmt)
     if junit is not None:
@@ -68,8 +68,8 @@ def run(
     failed = sum(not result.passed for result in results)
     cut = f", {len(selected) - len(results)} not run" if len(results) < len(selected) else ""
     session.note(f"{len(results)} cells, {failed} failed{cut}")
-    if interrupted:
-        raise KeyboardInterrupt
+    if stopped is not None:
+        raise stopped
     return 1 if failed else 0
 
 

@@ -6,10 +6,16 @@ import multiprocessing
 import signal
 from collections.abc import Generator, Iterator, Sequence
 
+from bhyvesim.errors import BhyvesimError
 from bhyvesim.scenario.cell import run_cell
 from bhyvesim.scenario.model import CellResult, Scenario
 
 Selected = Sequence[tuple[int, int]]  # (index of the scenario, index of its cell)
+
+
+class WorkerDied(BhyvesimError):
+    """Something outside ended a worker process."""
+
 
 _scenarios: list[Scenario] = []  # a worker's own; set once when it starts
 
@@ -28,6 +34,7 @@ def run_cells(
 
 def _in_processes(scenarios: list[Scenario], selected: Selected, jobs: int) -> Iterator[CellResult]:
     from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures.process import BrokenProcessPool
 
     # A forked worker has the scenarios already, and its imports done.
     fork = "fork" in multiprocessing.get_all_start_methods()
@@ -40,6 +47,8 @@ def _in_processes(scenarios: list[Scenario], selected: Selected, jobs: int) -> I
         for future in as_completed([executor.submit(_run, chunk) for chunk in chunks]):
             yield from future.result()
         finished = True
+    except BrokenProcessPool:
+        raise WorkerDied("a worker process was killed; its cells have no result") from None
     finally:
         if not finished:
             for worker in multiprocessing.active_children():
@@ -48,7 +57,7 @@ def _in_processes(scenarios: list[Scenario], selected: Selected, jobs: int) -> I
 
 
 def _start(scenarios: list[Scenario]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # die without a word; the parent speaks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends the workers
     _scenarios[:] = scenarios
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shlex
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import xmlschema
 from bhyvesim.cli import run as command_line
 from bhyvesim.cli.files import read_bytes
 from bhyvesim.config.scenario import Sources
-from bhyvesim.scenario.pool import run_cells
+from bhyvesim.scenario.pool import WorkerDied, run_cells
 from tests.conftest import ROOT
 
 CASES = str(ROOT / "examples" / "bhyve-tests")
@@ -96,6 +98,26 @@ def test_leaving_early_leaves_no_process(vm_file):
     assert next(running).passed
     assert multiprocessing.active_children()
     running.close()
+    assert multiprocessing.active_children() == []
+
+
+def test_workers_leave_interrupts_to_the_parent(vm_file):
+    scenario = Sources(read_bytes).load(vm_file(RIGHT))
+    running = run_cells([scenario], [(0, i) for i in range(12)], 2)
+    results = [next(running)]
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, signal.SIGINT)
+    results += running
+    assert len(results) == 12
+
+
+def test_a_killed_worker_is_said_and_leaves_nothing(vm_file):
+    scenario = Sources(read_bytes).load(vm_file(RIGHT))
+    running = run_cells([scenario], [(0, i % 12) for i in range(5000)], 2)
+    next(running)
+    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+    with pytest.raises(WorkerDied):
+        list(running)
     assert multiprocessing.active_children() == []
 
 
