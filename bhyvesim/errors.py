@@ -7,8 +7,7 @@ panicked · 4 the stored state is unusable.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class BhyvesimError(Exception):
@@ -51,8 +50,7 @@ class StateError(BhyvesimError):
     exit_code = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One simulated kernel function that was under way, with the arguments worth showing."""
 
     function: str

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bhyvesim.units import PAGE_SHIFT
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
-    """Guest-physical bytes ``[start, end)``."""
+class Span(NamedTuple):
+    """Guest-physical bytes ``[start, end)``; ordered by address."""
 
     start: int
     end: int  # exclusive; ``last`` is the inclusive one
@@ -36,9 +35,6 @@ class Span:
     def overlaps(self, other: Span) -> bool:
         """Whether the two share a byte."""
         return self.start < other.end and other.start < self.end
-
-    def __contains__(self, gpa: int) -> bool:
-        return self.start <= gpa < self.end
 
     def __str__(self) -> str:
         return f"[{self.start:#x}, {self.end:#x})"

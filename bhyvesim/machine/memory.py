@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bhyvesim.span import Span
 
 MAX_MEMMAPS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Memseg:
+class Memseg(NamedTuple):
     """A host-backed object of a VM: *length* bytes from host page frame *host_pfn* on."""
 
     segid: int
@@ -23,8 +22,7 @@ class Memseg:
         return not self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Memmap:
+class Memmap(NamedTuple):
     """A window of a segment in the guest: bytes *segoff* and on at *gpa*."""
 
     gpa: int

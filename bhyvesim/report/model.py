@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
@@ -14,8 +13,7 @@ class Column(NamedTuple):
     right: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """One answer in three forms.
 
     ``data`` is the JSON document. ``exact``, when given, is the plain form to the byte;

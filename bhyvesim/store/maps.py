@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import NamedTuple
 
 from bhyvesim.machine.memory import Memmap, Memseg
@@ -29,8 +28,8 @@ class Maps(NamedTuple):
 def encode_maps(segs: Iterable[Memseg], slots: Sequence[Memmap | None], next_host_pfn: int) -> str:
     """As JSON text."""
     plain = {
-        "segs": [asdict(seg) for seg in segs],
-        "slots": [None if m is None else asdict(m) for m in slots],
+        "segs": [seg._asdict() for seg in segs],
+        "slots": [None if m is None else m._asdict() for m in slots],
         "next_host_pfn": next_host_pfn,
     }
     return json.dumps(plain, separators=(",", ":"))

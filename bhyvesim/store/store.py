@@ -6,9 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bhyvesim.errors import KernelPanic, Refused, StateError
 
@@ -38,18 +36,17 @@ _SCHEMA = (
 )
 
 
-def state_dir() -> Path:
+def state_dir() -> str:
     """``$BHYVESIM_STATE_DIR``, else bhyvesim's folder among the user's XDG state."""
     given = os.environ.get("BHYVESIM_STATE_DIR")
     if given:
-        return Path(given)
+        return given
     xdg = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(xdg) if os.path.isabs(xdg) else Path.home() / ".local" / "state"
-    return base / "bhyvesim"
+    base = xdg if os.path.isabs(xdg) else os.path.expanduser("~/.local/state")
+    return os.path.join(base, "bhyvesim")
 
 
-@dataclass(frozen=True, slots=True)
-class VmRow:
+class VmRow(NamedTuple):
     """A stored VM, its parts still encoded (:mod:`.codec` reads them)."""
 
     name: str
@@ -61,8 +58,7 @@ class VmRow:
     crash: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class VmHead:
+class VmHead(NamedTuple):
     """What a listing needs of a stored VM."""
 
     name: str
@@ -72,8 +68,7 @@ class VmHead:
     crash: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class CrashRow:
+class CrashRow(NamedTuple):
     """A stored crash dump; *time_ns* since the epoch."""
 
     id: int
@@ -167,18 +162,19 @@ class Transaction:
 class Store:
     """The state file in *folder*; nothing is made before something is to be written."""
 
-    def __init__(self, folder: Path | None = None, wait_seconds: float = WAIT_SECONDS) -> None:
-        self.path = (state_dir() if folder is None else folder) / FILE_NAME
+    def __init__(self, folder: str | None = None, wait_seconds: float = WAIT_SECONDS) -> None:
+        self.folder = state_dir() if folder is None else folder
+        self.path = os.path.join(self.folder, FILE_NAME)
         self.wait_seconds = wait_seconds
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """A view that changes nothing; empty where there is no state file."""
         with self._errors():
-            if not self.path.exists() or self.path.stat().st_size == 0:
+            if not os.path.exists(self.path) or os.path.getsize(self.path) == 0:
                 yield Transaction(None)
                 return
-            db = self._connect("rw")  # a reader, too, rolls back what a killed command left
+            db = self._connect()
             try:
                 db.execute("BEGIN")
                 self._check(db)
@@ -194,7 +190,7 @@ class Store:
         """
         with self._errors():
             self._make_folder()
-            db = self._connect("rwc")
+            db = self._connect()
             try:
                 db.execute("BEGIN IMMEDIATE")
                 self._check(db)
@@ -208,17 +204,16 @@ class Store:
                 db.close()  # rolls back what was not committed
 
     def _make_folder(self) -> None:
-        folder = self.path.parent
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        """Ours alone; folders above it that are missing are made as usual."""
+        os.makedirs(os.path.dirname(os.path.abspath(self.folder)), exist_ok=True)
         try:
-            folder.mkdir(mode=0o700)
+            os.mkdir(self.folder, 0o700)
         except FileExistsError:
-            if not folder.is_dir():
+            if not os.path.isdir(self.folder):
                 raise
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
-        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
-        return sqlite3.connect(uri, uri=True, timeout=self.wait_seconds, isolation_level=None)
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=self.wait_seconds, isolation_level=None)
 
     def _check(self, db: sqlite3.Connection) -> None:
         """Make the tables of a new file; refuse a file that is not ours, or newer than we are."""
@@ -254,4 +249,4 @@ class Store:
                 f"{self.path} is damaged ({error}); nothing was written: move it away to start anew"
             ) from None
         except OSError as error:
-            raise StateError(f"{self.path.parent} cannot be used: {error.strerror}") from None
+            raise StateError(f"{self.folder} cannot be used: {error.strerror}") from None

@@ -118,9 +118,9 @@ def _die_after(statements: int, argv: list[str]) -> None:
     connect = Store._connect
     seen = 0
 
-    def counting(self, mode):
+    def counting(self):
         nonlocal seen
-        db = connect(self, mode)
+        db = connect(self)
 
         def trace(_statement):
             nonlocal seen
