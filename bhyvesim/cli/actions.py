@@ -8,17 +8,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from bhyvesim.cli.session import Panicked, Session, decoding
-from bhyvesim.errors import KernelPanic, Refused
-from bhyvesim.machine.vm import Access, Machine, MachineState
+from bhyvesim.errors import KernelPanic, Refused, UsageError
+from bhyvesim.machine.vm import Access, Machine
 from bhyvesim.report import crash as crash_report
 from bhyvesim.report.memory import memory_map, segments
 from bhyvesim.store import codec
 from bhyvesim.store.maps import encode_maps
 from bhyvesim.store.store import CrashRow, Transaction, VmRow
+from bhyvesim.units import MIB
 from bhyvesim.vmm import life
-from bhyvesim.vmm.spec import TouchSpec, VmSpec
+from bhyvesim.vmm.layouts import LAYOUTS
+from bhyvesim.vmm.spec import KernelSpec, TouchSpec, VmSpec
 
 _UUIDS = uuid.UUID("6c1d6c0e-0d3c-5f0e-9a53-14042b1e5e11")
 
@@ -53,11 +56,61 @@ def reboot(session: Session) -> tuple[VmSpec, life.Rebooted]:
 def touch(session: Session, wanted: TouchSpec) -> Access:
     """Guest accesses of one span."""
     with session.store.writing(Panicked) as transaction:
-        spec, machine = _load(transaction, session.name(transaction))
+        name = session.name(transaction)
+        spec, machine = _load(transaction, name)
+        if transaction.vm(name).state == "off":
+            raise Refused("EBUSY", f"{name} is powered off; a reboot starts its guest again")
         with _panics(session, transaction, spec, machine, "touch"):
             access = life.touch_span(machine, wanted)
             transaction.put(_row(spec, machine))
     return access
+
+
+def empty_vm(name: str) -> VmSpec:
+    """A VM without memory, as bhyvectl --create makes it."""
+    return VmSpec(name, KernelSpec(), "amd", (), ())
+
+
+def set_memory(session: Session, mebibytes: int) -> None:
+    """Give a VM its RAM, bhyve's way: *mebibytes*, rounded up to 2 MiB, and no ROM.
+
+    Raises Refused as the kernel does where there is RAM already. Source: vm_setup_memory().
+    """
+    if mebibytes <= 0:
+        raise UsageError(f"--set-mem={mebibytes}: expected a number of MiB from 1 on")
+    layout = LAYOUTS["bhyve"](-(-mebibytes // 2) * 2 * MIB, 0, {})
+    with session.store.writing(Panicked) as transaction:
+        name = session.name(transaction)
+        spec, machine = _load(transaction, name)
+        more = replace(spec, segments=layout.segments, mappings=layout.mappings)
+        with _panics(session, transaction, spec, machine, "set-mem"):
+            life.allocate(machine, more)
+        spec = replace(
+            spec,
+            segments=(*spec.segments, *layout.segments),
+            mappings=(*spec.mappings, *layout.mappings),
+        )
+        transaction.put(_row(spec, machine))
+
+
+def power_off(session: Session) -> None:
+    """Stop the guest; its memory stays until destroy. Raises Refused (EALREADY) a second time."""
+    with session.store.writing() as transaction:
+        name = session.name(transaction)
+        row = transaction.vm(name)
+        _load(transaction, name)
+        if row.state == "off":
+            raise Refused("EALREADY", f"{name} is powered off already")
+        transaction.put(row._replace(state="off"))
+
+
+def inspect(session: Session) -> Machine:
+    """The machine as it is, to be looked at; after a panic, as its crash dump has it."""
+    with session.store.reading() as transaction:
+        row = transaction.vm(session.name(transaction))
+    if row.panicked:
+        session.note(f"{row.name} has panicked: this is from its crash dump, crash {row.crash}")
+    return _decode(row)[1]
 
 
 def destroy(session: Session) -> tuple[str, int | None]:
@@ -109,20 +162,24 @@ def log_warnings(session: Session, machine: Machine) -> None:
 
 def _load(transaction: Transaction, name: str) -> tuple[VmSpec, Machine]:
     row = transaction.vm(name)
-    with decoding(name):
-        spec = codec.decode_spec(row.spec)
-        machine = codec.decode_machine(spec, row.maps, row.tables, panicked=row.panicked)
-    if machine.state is MachineState.PANICKED:
+    spec, machine = _decode(row)
+    if row.panicked:
         raise Refused(
             "PANICKED", f"{name} has panicked; only destroy and create --replace change it"
         )
     return spec, machine
 
 
+def _decode(row: VmRow) -> tuple[VmSpec, Machine]:
+    with decoding(row.name):
+        spec = codec.decode_spec(row.spec)
+        return spec, codec.decode_machine(spec, row.maps, row.tables, panicked=row.panicked)
+
+
 def _row(spec: VmSpec, machine: Machine, crash: int | None = None) -> VmRow:
     return VmRow(
         name=spec.name,
-        panicked=machine.state is MachineState.PANICKED,
+        state=machine.state.value,
         spec=codec.encode_spec(spec),
         maps=encode_maps(machine.segs.values(), machine.slots, machine.next_host_pfn),
         tables=codec.encode_tables(machine),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bhyvesim.cli.bhyvectl_options import SIMULATED, TABLE
 from bhyvesim.cli.getopt import OptionError, parse
 from bhyvesim.cli.session import FORMATS, Format, Session, decoding
 from bhyvesim.errors import UsageError
@@ -16,23 +17,14 @@ from bhyvesim.report.memory import memory_map, segments
 from bhyvesim.store.maps import Maps, decode_maps
 from bhyvesim.store.store import VmRow
 
-# bhyvectl's options that mean something here, and whether they take an argument.
-SIMULATED = (
-    ("vm", True),
-    ("create", False),
-    ("destroy", False),
-    ("get-memmap", False),
-    ("get-memseg", False),
-    ("force-reset", False),
-)
 # Ours, beside bhyvectl's: never abbreviated, so that they make nothing ambiguous.
-OURS = {"config": True, "format": True, "replace": False}
+OURS = {"config": True, "format": True, "replace": False, "quiet": False}
 # Options of the subcommands' root, which therefore do not decide for bhyvectl's manner.
-_ROOT_OPTIONS = ("--help", "--version")
+_ROOT_OPTIONS = ("--help", "--version", "--quiet", "--verbose")
 
 
 def is_bhyvectl_style(argv: Sequence[str]) -> bool:
-    """Whether *argv* is options alone up to its first operand, beyond ``--vm``."""
+    """Whether *argv* is options alone up to its first operand, beyond the root's own."""
     i = 0
     seen_vm = False
     while i < len(argv):
@@ -43,6 +35,8 @@ def is_bhyvectl_style(argv: Sequence[str]) -> bool:
         elif word.startswith("--vm="):
             seen_vm = True
             i += 1
+        elif word in ("--quiet", "--verbose"):
+            i += 1
         else:
             return word.startswith("--") and word not in _ROOT_OPTIONS
     return seen_vm
@@ -50,36 +44,33 @@ def is_bhyvectl_style(argv: Sequence[str]) -> bool:
 
 def main(argv: Sequence[str]) -> int:
     """Do what the options say, in bhyvectl's order, whatever order they came in."""
-    try:
-        options, _ = parse(argv, SIMULATED, OURS)
-    except OptionError as error:
-        raise UsageError(f"{error}; see 'bhyvesim --help'") from None
+    options = _options(argv)
+    gpa = _address(options["get-gpa-pmap"]) if "get-gpa-pmap" in options else None
+    session = Session(options.get("vm"), quiet="quiet" in options)
     fmt = _format(options.get("format"))
-    session = Session(options.get("vm"))
+    if "create" in options:
+        _create(session, options)
+    if "set-mem" in options:
+        from bhyvesim.cli.actions import set_memory
+
+        set_memory(session, _atoi(options["set-mem"]))
+    _show_maps(session, options, fmt)
+    _show_tables(session, options, gpa, fmt)
+    return _end(session, options)
+
+
+def _options(argv: Sequence[str]) -> dict[str, str]:
+    try:
+        options, _ = parse(argv, TABLE, OURS)
+    except OptionError as error:
+        raise UsageError(str(error)) from None
+    for name in options:
+        if name not in SIMULATED and name not in OURS:
+            raise UsageError(f"bhyvectl option --{name} is not simulated")
     for name in ("config", "replace"):
         if name in options and "create" not in options:
             raise UsageError(f"--{name} goes with --create")
-    if "create" in options:
-        _create(session, options)
-    if "get-memseg" in options or "get-memmap" in options:
-        maps = _maps(session)
-        if "get-memseg" in options:
-            session.emit(segments(maps.segs), fmt)
-        if "get-memmap" in options:
-            session.emit(memory_map(maps.segs, maps.memmaps), fmt)
-    if "force-reset" in options:
-        from bhyvesim.cli import actions
-        from bhyvesim.cli.lifecycle import say_rebooted
-
-        say_rebooted(session, *actions.reboot(session))
-    if "destroy" in options:
-        from bhyvesim.cli import actions
-        from bhyvesim.cli.lifecycle import say_destroyed
-
-        return say_destroyed(session, *actions.destroy(session))
-    if not options.keys() - {"vm", "format"}:
-        _stored(session)
-    return 0
+    return options
 
 
 def _format(value: str | None) -> Format | None:
@@ -91,17 +82,98 @@ def _format(value: str | None) -> Format | None:
     raise UsageError(f"--format={value[:40]!r}: expected one of {', '.join(FORMATS)}")
 
 
+def _atoi(text: str) -> int:
+    """C's atoi(): the digits in front, else 0."""
+    text = text.strip()
+    sign = -1 if text[:1] == "-" else 1
+    digits = ""
+    for character in text.lstrip("+-") if text[:1] in ("+", "-") else text:
+        if character not in "0123456789":
+            break
+        digits += character
+    return sign * int(digits[:18] or "0")
+
+
 def _create(session: Session, options: dict[str, str]) -> None:
+    """With --config the VM that it describes; without, as bhyvectl, one that has no memory."""
     from bhyvesim.cli import actions
-    from bhyvesim.cli.files import read_vm_file
+    from bhyvesim.cli.files import check_name, read_vm_file
     from bhyvesim.cli.lifecycle import say_created
 
-    if "config" not in options:
-        raise UsageError("--create wants --config=FILE, the description of the VM")
-    spec = read_vm_file(options["config"], session.vm)
+    if "config" in options:
+        spec = read_vm_file(options["config"], session.vm)
+    elif session.vm is not None:
+        check_name(session.vm)
+        spec = actions.empty_vm(session.vm)
+    else:
+        raise UsageError("--create wants --vm=NAME, or --config=FILE with a description")
     session.vm = spec.name
     booted = actions.create(session, spec, replace="replace" in options)
-    say_created(session, spec, booted)
+    if "config" in options:
+        say_created(session, spec, booted)
+
+
+def _show_maps(session: Session, options: dict[str, str], fmt: Format | None) -> None:
+    wanted = options.keys() & {"get-memseg", "get-memmap", "get-lowmem", "get-highmem"}
+    if not wanted:
+        if not options.keys() - {"vm", "cpu", "format", "quiet"}:
+            _stored(session)  # bhyvectl opens the VM, and that may fail
+        return
+    maps = _maps(session)
+    if "get-memseg" in wanted:
+        session.emit(segments(maps.segs), fmt)
+    if "get-memmap" in wanted:
+        session.emit(memory_map(maps.segs, maps.memmaps), fmt)
+    for name in ("lowmem", "highmem"):
+        if f"get-{name}" in wanted:
+            from bhyvesim.report.tables import ram_extent
+
+            session.emit(ram_extent(name, maps.segs, maps.memmaps), fmt)
+
+
+def _show_tables(
+    session: Session, options: dict[str, str], gpa: int | None, fmt: Format | None
+) -> None:
+    if not options.keys() & {"get-eptp", "get-gpa-pmap", "get-stats"}:
+        return
+    from bhyvesim.cli.actions import inspect
+    from bhyvesim.report import tables
+
+    machine = inspect(session)
+    cpu = _atoi(options.get("cpu", "0"))
+    if "get-eptp" in options:
+        session.emit(tables.eptp(machine, cpu), fmt)
+    if gpa is not None:
+        session.emit(tables.gpa_pmap(machine, gpa), fmt)
+    if "get-stats" in options:
+        session.emit(tables.stats(machine, cpu), fmt)
+
+
+def _address(text: str) -> int:
+    from bhyvesim.errors import BadValue
+    from bhyvesim.units import parse_address
+
+    try:
+        return parse_address(text)
+    except BadValue as error:
+        raise UsageError(f"--get-gpa-pmap: {error}") from None
+
+
+def _end(session: Session, options: dict[str, str]) -> int:
+    """force-reset, force-poweroff, destroy, in this order; a failure ends the rest."""
+    ends = [name for name in ("force-reset", "force-poweroff", "destroy") if name in options]
+    status = 0
+    for name in ends:
+        from bhyvesim.cli import actions
+        from bhyvesim.cli.lifecycle import say_destroyed, say_rebooted
+
+        if name == "force-reset":
+            say_rebooted(session, *actions.reboot(session))
+        elif name == "force-poweroff":
+            actions.power_off(session)
+        else:
+            status = say_destroyed(session, *actions.destroy(session))
+    return status
 
 
 def _stored(session: Session) -> VmRow:

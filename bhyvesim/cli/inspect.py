@@ -22,12 +22,11 @@ def list_vms(session: Session, fmt: Format | None) -> None:
     for head in heads:
         with decoding(head.name):
             spec = decode_spec(head.spec)
-        state = "panicked" if head.panicked else "running"
         build = "DEBUG" if spec.kernel.debug else "production"
         rows.append(
             (
                 head.name,
-                state,
+                head.state,
                 f"{spec.kernel.gpt} {build}",
                 spec.cpu,
                 format_size(spec.memory),
@@ -37,7 +36,7 @@ def list_vms(session: Session, fmt: Format | None) -> None:
         data.append(
             {
                 "name": head.name,
-                "state": state,
+                "state": head.state,
                 "gpt": spec.kernel.gpt,
                 "debug": spec.kernel.debug,
                 "cpu": spec.cpu,

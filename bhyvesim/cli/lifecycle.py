@@ -6,6 +6,7 @@ import click
 
 from bhyvesim.cli.params import ACCESS, ADDRESS, SIZE, format_option, vm_option
 from bhyvesim.cli.session import Format, Panicked, Session
+from bhyvesim.prot import format_prot
 from bhyvesim.report.model import Column, Report
 from bhyvesim.units import PAGE_SHIFT, format_size
 from bhyvesim.vmm.life import Booted, Rebooted
@@ -83,7 +84,7 @@ def destroy(session: Session, everything: bool) -> int:
     for name, outcome in actions.destroy_all(session):
         if isinstance(outcome, Panicked):
             click.echo(outcome.report, err=True)
-            session.note(str(outcome))
+            session.warn(str(outcome))
             status = Panicked.exit_code
         else:
             status = max(status, say_destroyed(session, name, outcome))
@@ -97,21 +98,30 @@ def say_created(session: Session, spec: VmSpec, booted: Booted) -> None:
         f"created {spec.name}: {format_size(spec.memory)} on kernel {spec.kernel.gpt} {build}, "
         f"{spec.npt.upper()}; the guest touched {booted.accessed} pages"
     )
+    for slot, m in enumerate(spec.mappings):
+        session.detail(
+            f"slot {slot}: {format_size(m.length)} of segment {m.segid}, from {m.segoff:#x}, "
+            f"at {m.gpa:#x}, {format_prot(m.prot)}{' wired' if m.wired else ''}"
+        )
     _say_failures(session, booted)
 
 
 def say_rebooted(session: Session, spec: VmSpec, rebooted: Rebooted) -> None:
     """What came of a reboot; a warning where the kernel lost pages or lost count."""
     session.note(f"rebooted {spec.name}: the guest touched {rebooted.booted.accessed} pages")
+    session.detail(
+        f"{rebooted.booted.mapped} PTEs newly set, {rebooted.present} pages mapped, "
+        f"{rebooted.resident} resident by the kernel's count"
+    )
     _say_failures(session, rebooted.booted)
     for gpa, pages in rebooted.lost:
         last = gpa + (pages << PAGE_SHIFT) - 1
-        session.note(
+        session.warn(
             f"warning: {pages} page{'s' * (pages != 1)} at {gpa:#x} to {last:#x} lost their "
             f"PTEs, though their memmap was not touched"
         )
     if rebooted.resident != rebooted.present:
-        session.note(
+        session.warn(
             f"warning: the kernel counts {rebooted.resident} resident pages, but "
             f"{rebooted.present} are mapped ({rebooted.resident - rebooted.present:+d})"
         )
@@ -122,7 +132,7 @@ def say_destroyed(session: Session, name: str, leaked: int | None) -> int:
     if leaked is None:
         session.note(f"destroyed {name}, which had panicked; its crash dump stays")
     elif leaked:
-        session.note(f"warning: destroying {name} leaked {leaked} page tables")
+        session.warn(f"warning: destroying {name} leaked {leaked} page tables")
         return 1
     else:
         session.note(f"destroyed {name}: no table, page or segment leaked")
@@ -131,7 +141,7 @@ def say_destroyed(session: Session, name: str, leaked: int | None) -> int:
 
 def _say_failures(session: Session, booted: Booted) -> None:
     for failure in booted.failures:
-        session.note(f"warning: the guest's access at {failure.gpa:#x} failed: {failure.fault}")
+        session.warn(f"warning: the guest's access at {failure.gpa:#x} failed: {failure.fault}")
 
 
 def _touched(ok: int, mapped: int, fault: str | None, gpa: int | None) -> Report:

@@ -26,6 +26,17 @@ COMMANDS = {
 }
 
 
+def _print_version(ctx: click.Context, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from bhyvesim.gpt.revisions import REVISIONS
+
+    click.echo(f"bhyvesim {__version__}\n\nkernel revisions, oldest first:")
+    for revision in REVISIONS.values():
+        click.echo(f"  {revision.name:<7} {revision.date:<12} {revision.summary}")
+    ctx.exit()
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands' names and one-line helps without importing them."""
 
@@ -40,6 +51,17 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {args[0][:40]!r}{hint}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
@@ -47,8 +69,10 @@ class LazyGroup(click.Group):
 
 _EPILOG = """\b
 bhyvectl's own manner works as well:
-  bhyvesim --vm=NAME --get-memmap | --get-memseg | --force-reset | --destroy
-  bhyvesim --create --config=FILE [--vm=NAME]
+  bhyvesim --vm=NAME --get-memmap --get-memseg --get-lowmem --get-highmem
+           --get-eptp --get-gpa-pmap=GPA --get-stats
+           --set-mem=MB --force-reset --force-poweroff --destroy
+  bhyvesim --create --vm=NAME | --create --config=FILE [--vm=NAME] [--replace]
 
 \b
 Exit status: 0 fine, 1 refused by the simulated kernel or an expectation not met,
@@ -61,16 +85,26 @@ Exit status: 0 fine, 1 refused by the simulated kernel or an expectation not met
     epilog=_EPILOG,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="bhyvesim")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, param, value: _print_version(ctx, value),
+    help="Show the version and the kernel revisions, and exit.",
+)
 @vm_option
+@click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+@click.option("--verbose", is_flag=True, help="Say more of what was done.")
 @click.pass_context
-def root(ctx: click.Context) -> None:
+def root(ctx: click.Context, quiet: bool, verbose: bool) -> None:
     """Create, inspect, reboot and destroy simulated bhyve VMs.
 
     The host they run on is simulated too: an illumos kernel of one of several
     revisions, exact to the last page-table entry, panics included.
     """
-    ctx.ensure_object(Session)
+    session = ctx.ensure_object(Session)
+    session.quiet, session.verbose = quiet, verbose
 
 
 def main(argv: list[str]) -> int:

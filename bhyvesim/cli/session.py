@@ -29,20 +29,25 @@ class Panicked(BhyvesimError):
 class Session:
     """One command's surroundings."""
 
-    def __init__(self, vm: str | None = None) -> None:
+    def __init__(self, vm: str | None = None, *, quiet: bool = False) -> None:
         self.vm = vm
+        self.quiet = quiet
+        self.verbose = False
         self.store = Store()
 
     def name(self, transaction: Transaction) -> str:
         """The VM that is meant: ``--vm``, else ``$BHYVESIM_VM``, else the only one there is.
 
+        A name that no VM has is refused here, with the nearest that one has.
+
         Raises UsageError where several might be meant, Refused (ENOENT) where none is there.
         """
-        if self.vm is not None:
-            return self.vm
-        if os.environ.get("BHYVESIM_VM"):
-            return os.environ["BHYVESIM_VM"]
         names = transaction.names()
+        wanted = os.environ.get("BHYVESIM_VM") or None if self.vm is None else self.vm
+        if wanted is not None:
+            if wanted not in names:
+                raise Refused("ENOENT", f"there is no VM named {wanted}{_nearest(wanted, names)}")
+            return wanted
         if len(names) == 1:
             return names[0]
         if names:
@@ -75,9 +80,26 @@ class Session:
         sys.stdout.flush()
 
     def note(self, text: str) -> None:
-        """Say something to the person, on standard error."""
+        """Tell the person what was done, on standard error; --quiet leaves it out."""
+        if not self.quiet:
+            self.warn(text)
+
+    def detail(self, text: str) -> None:
+        """Say more, if --verbose asked for it."""
+        if self.verbose:
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """Tell the person, --quiet or not."""
         sys.stdout.flush()
         print(f"bhyvesim: {text}", file=sys.stderr)
+
+
+def _nearest(word: str, names: list[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word[:200], names, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 @contextmanager

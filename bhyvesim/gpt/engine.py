@@ -103,7 +103,7 @@ class Gpt(ABC):
         self.resident = 0  # the kernel's own counter of mapped pages
         # Leaves that exist twice: left behind by a panic of 15844 in the middle of populate.
         self.twins: tuple[int, ...] = ()
-        self._sets_bits = (
+        self.sets_bits = (
             npt.name == "rvi"
             or self.hardware_bits is HardwareBits.ALWAYS
             or (self.hardware_bits is HardwareBits.TRACKED and track_dirty)
@@ -304,7 +304,7 @@ class Gpt(ABC):
             after: int | None = None
             if not prot & ~self.npt.prot(flags_of(cls)):
                 after = cls
-                if self._sets_bits:
+                if self.sets_bits:
                     after |= self.npt.accessed | (self.npt.dirty if prot & WRITE else 0)
             known[cls] = after
         return known[cls]

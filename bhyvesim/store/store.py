@@ -18,7 +18,7 @@ FILE_NAME = "state.sqlite3"
 _SCHEMA = (
     """CREATE TABLE vm (
         name TEXT PRIMARY KEY,
-        state TEXT NOT NULL CHECK (state IN ('running', 'panicked')),
+        state TEXT NOT NULL CHECK (state IN ('running', 'off', 'panicked')),
         spec TEXT NOT NULL,
         maps TEXT NOT NULL,
         tables TEXT NOT NULL,
@@ -50,19 +50,23 @@ class VmRow(NamedTuple):
     """A stored VM, its parts still encoded (:mod:`.codec` reads them)."""
 
     name: str
-    panicked: bool
+    state: str  # running, off, panicked
     spec: str
     maps: str
     tables: str
     resident: int
     crash: int | None
 
+    @property
+    def panicked(self) -> bool:
+        return self.state == "panicked"
+
 
 class VmHead(NamedTuple):
     """What a listing needs of a stored VM."""
 
     name: str
-    panicked: bool
+    state: str
     spec: str
     resident: int
     crash: int | None
@@ -91,7 +95,7 @@ class Transaction:
         """All VMs by name, without their tables."""
         rows = self._query("SELECT name, state, spec, resident, crash FROM vm ORDER BY name")
         return [
-            VmHead(name, state == "panicked", spec, int(resident), crash)
+            VmHead(name, state, spec, int(resident), crash)
             for name, state, spec, resident, crash in rows
         ]
 
@@ -103,7 +107,7 @@ class Transaction:
         if not rows:
             raise Refused("ENOENT", f"there is no VM named {name}")
         name, state, spec, maps, tables, resident, crash = rows[0]
-        return VmRow(name, state == "panicked", spec, maps, tables, int(resident), crash)
+        return VmRow(name, state, spec, maps, tables, int(resident), crash)
 
     def put(self, row: VmRow) -> None:
         """Store a VM, in place of the one of that name if there is one."""
@@ -111,7 +115,7 @@ class Transaction:
             "INSERT OR REPLACE INTO vm (name, state, spec, maps, tables, resident, crash)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             row.name,
-            "panicked" if row.panicked else "running",
+            row.state,
             row.spec,
             row.maps,
             row.tables,

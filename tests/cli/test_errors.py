@@ -96,7 +96,7 @@ def test_an_alias_bomb_is_refused_at_once(cli, vm_file):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["creat"], "no such command 'creat'"),
+        (["creat"], "no such command 'creat'; did you mean 'create'? (see 'bhyvesim --help')"),
         (["create"], "missing option '--config' (see 'bhyvesim create --help')"),
         (["create", "--config", "/nonexistent"], "/nonexistent: No such file or directory"),
         (["create", "--config", "/"], "/: Is a directory"),
@@ -112,7 +112,11 @@ def test_an_alias_bomb_is_refused_at_once(cli, vm_file):
         (["--get-memmap", "-z"], "illegal option -- z"),
         (["--get-memmap", "--vm"], "option requires an argument -- vm"),
         (["--get-memmap", "--format=xml"], "--format='xml': expected one of plain, table, json"),
-        (["--create", "--vm=x"], "--create wants --config=FILE"),
+        (["--create"], "--create wants --vm=NAME, or --config=FILE with a description"),
+        (["--create", "--vm=a/b"], "--vm='a/b' names a path"),
+        (["--vm=x", "--get-rip"], "bhyvectl option --get-rip is not simulated"),
+        (["--vm=x", "--set-mem=0"], "--set-mem=0: expected a number of MiB from 1 on"),
+        (["--vm=x", "--get-gpa-pmap=x"], "--get-gpa-pmap: 'x' is not an address"),
         (["--replace", "--vm=x"], "--replace goes with --create"),
         (["replay", "/nonexistent"], "/nonexistent: No such file or directory"),
     ],

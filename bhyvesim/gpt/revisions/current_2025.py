@@ -20,4 +20,5 @@ REVISION = Revision(
     engine=CurrentGpt,
     paths=VMSPACE_PATHS,
     segids=5,
+    counts_wired=False,
 )

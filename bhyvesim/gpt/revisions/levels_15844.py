@@ -69,4 +69,5 @@ REVISION = Revision(
     engine=LevelsGpt,
     paths=VMSPACE_PATHS,
     segids=5,
+    counts_wired=False,
 )

@@ -44,6 +44,7 @@ class Revision:
 
     ``may_reach_the_end``: whether a memmap that begins below the end of the vmspace may
     reach or pass it. ``lookup_verify``: a VERIFY that a fault in a hole runs into.
+    ``counts_wired``: whether the kernel has a statistic of wired memory.
     ``offsets``: known return offsets on a DEBUG kernel, by (function, the one it called);
     ``addresses``: return addresses that its stack traces show without a symbol.
     """
@@ -56,5 +57,6 @@ class Revision:
     segids: int
     may_reach_the_end: bool = False
     lookup_verify: AssertionSite | None = None
+    counts_wired: bool = True
     offsets: Mapping[tuple[str, str], int] = field(default_factory=dict)
     addresses: Mapping[str, int] = field(default_factory=dict)

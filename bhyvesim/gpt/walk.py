@@ -1,0 +1,59 @@
+"""Walking the tables for one address, as hardware does: an entry a level, from the root down."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bhyvesim.gpt.engine import Gpt
+from bhyvesim.gpt.levels import LEAF_LEVEL, LEAF_SHIFT, REACH, ROOT_LEVEL, entry_index, table_span
+from bhyvesim.units import PAGE_SHIFT
+
+# The kernel takes table pages from the host's free memory, which is not modelled. These
+# frames, above all memory that segments can have by default, are one to a table for good.
+_TABLE_FRAMES = 1 << 39
+
+
+class WalkStep(NamedTuple):
+    """One table on the way: its level (4 root … 1 leaf) and base GPA, and the entry used.
+
+    ``slot`` is the entry's index in the table.
+    """
+
+    level: int
+    table: int
+    slot: int
+    entry: int  # 0 where the walk ends for want of one
+
+
+def table_frame(level: int, gpa: int) -> int:
+    """The host page frame that stands for the table of *level* over *gpa*."""
+    return _TABLE_FRAMES | level << 28 | gpa // table_span(level)
+
+
+def walk(gpt: Gpt, gpa: int) -> list[WalkStep]:
+    """The steps for *gpa*; the last one has the page's entry, or the first that is missing.
+
+    Addresses past the reach of four levels have no steps.
+    """
+    steps: list[WalkStep] = []
+    if not 0 <= gpa < REACH:
+        return steps
+    for level in range(ROOT_LEVEL, LEAF_LEVEL - 1, -1):
+        base = gpa // table_span(level) * table_span(level)
+        if level == LEAF_LEVEL:
+            entry = gpt.entry(gpa >> PAGE_SHIFT)
+        else:
+            below = table_frame(level - 1, gpa)
+            entry = gpt.npt.table(below) if _has_leaf(gpt, gpa, level - 1) else 0
+        steps.append(WalkStep(level, base, entry_index(gpa, level), entry))
+        if not entry:
+            break
+    return steps
+
+
+def _has_leaf(gpt: Gpt, gpa: int, level: int) -> bool:
+    """Whether the table of *level* over *gpa* exists, which means: some leaf below it does."""
+    span = table_span(level)
+    first = gpa // span * span >> LEAF_SHIFT
+    end = max(first + 1, first + (span >> LEAF_SHIFT))
+    return any(leaf is not None for _, _, leaf in gpt.leaves.runs(first, end))

@@ -1,0 +1,94 @@
+"""bhyvectl's answers that need the page tables: entries on a walk, the root, the counters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bhyvesim.gpt.levels import ROOT_LEVEL
+from bhyvesim.gpt.walk import table_frame, walk
+from bhyvesim.machine.memory import Memmap, Memseg
+from bhyvesim.machine.vm import Machine
+from bhyvesim.report.model import Column, Report
+from bhyvesim.units import GIB, PAGE_SHIFT, PAGE_SIZE
+
+_EPTP_WRITE_BACK, _EPTP_FOUR_LEVELS, _EPTP_ACCESSED_DIRTY = 6, 3 << 3, 1 << 6
+
+
+def gpa_pmap(machine: Machine, gpa: int) -> Report:
+    """The entries on the way to *gpa*, from the root down; the last may be zero.
+
+    Source: bhyvectl.c, --get-gpa-pmap (a stub on illumos, which prints no entries).
+    """
+    steps = walk(machine.space.gpt, gpa)
+    exact = f"gpa {_alternate_hex(gpa)}:" + "".join(f" {_alternate_hex(s.entry)}" for s in steps)
+    rows = tuple(
+        (str(s.level), f"{s.table:#x}", str(s.slot), f"{s.entry:#x}", _flags(machine, s.entry))
+        for s in steps
+    )
+    data = [
+        {
+            "level": s.level,
+            "table": s.table,
+            "index": s.slot,
+            "entry": f"{s.entry:#x}",
+            "flags": list(machine.npt.flags(s.entry)),
+        }
+        for s in steps
+    ]
+    columns = tuple(map(Column, ("LEVEL", "TABLE", "INDEX", "ENTRY", "FLAGS")))
+    pmap = {"gpa": gpa, "walk": data}
+    return Report(columns, rows, {"gpa-pmap": pmap}, exact + "\n", empty="out of reach")
+
+
+def _flags(machine: Machine, entry: int) -> str:
+    return " ".join(machine.npt.flags(entry)) if entry else "not present"
+
+
+def _alternate_hex(number: int) -> str:
+    """C's ``%#lx``, which prints zero without a prefix."""
+    return f"{number:#x}" if number else "0"
+
+
+def eptp(machine: Machine, cpu: int) -> Report:
+    """The pointer to the root table, as a vCPU's control structure holds it.
+
+    Source: bhyvectl.c, --get-eptp; Intel SDM vol. 3C, 25.6.11.
+    """
+    root = table_frame(ROOT_LEVEL, 0) << PAGE_SHIFT
+    if machine.npt.name == "ept":
+        root |= _EPTP_WRITE_BACK | _EPTP_FOUR_LEVELS
+        if machine.space.gpt.sets_bits:
+            root |= _EPTP_ACCESSED_DIRTY
+    name = "eptp" if machine.npt.name == "ept" else "rvi/npt"
+    exact = f"{name}[{cpu}]\t\t0x{root:016x}\n"
+    columns = (Column("NAME"), Column("VALUE"))
+    rows = ((f"{name}[{cpu}]", f"0x{root:016x}"),)
+    return Report(columns, rows, {"eptp": {"cpu": cpu, "value": f"0x{root:016x}"}}, exact)
+
+
+def stats(machine: Machine, cpu: int) -> Report:
+    """The memory counters, in bytes; vCPU 0 alone carries them. Source: bhyvectl.c, --get-stats."""
+    counters = {"Resident memory": machine.resident * PAGE_SIZE}
+    if machine.revision.counts_wired:
+        counters["Wired memory"] = sum(m.length for m in machine.memmaps if m.wired)
+    if cpu != 0:
+        counters = dict.fromkeys(counters, 0)
+    exact = f"vcpu{cpu} stats:\n" + "".join(f"{n:<40}\t{v}\n" for n, v in counters.items())
+    rows = tuple((name, str(value)) for name, value in counters.items())
+    columns = (Column("STATISTIC"), Column("BYTES", True))
+    return Report(columns, rows, {"stats": {"cpu": cpu, **counters}}, exact)
+
+
+def ram_extent(name: str, segs: Sequence[Memseg], memmaps: Sequence[Memmap]) -> Report:
+    """Where the RAM below 4 GiB (``lowmem``) or from there on (``highmem``) lies.
+
+    As bhyvectl's usage text promises and older bhyvectls printed it; 0/0 where there is none.
+    """
+    sysmem = {seg.segid for seg in segs if seg.is_sysmem}
+    ram = [m for m in memmaps if m.segid in sysmem and (m.gpa >= 4 * GIB) == (name == "highmem")]
+    gpa = min((m.gpa for m in ram), default=0)
+    length = sum(m.length for m in ram)
+    columns = tuple(map(Column, ("NAME", "ADDRESS", "BYTES")))
+    rows = ((name, f"0x{gpa:016x}", str(length)),)
+    exact = f"{name}\t\t0x{gpa:016x}/{length}\n"
+    return Report(columns, rows, {name: {"gpa": gpa, "len": length}}, exact)
