@@ -1,0 +1,1 @@
+"""VM descriptions from what other programs read and print."""

@@ -1,0 +1,82 @@
+"""A VM description in the making: values with the place that each came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from bhyvesim.errors import UsageError
+from bhyvesim.prot import format_prot
+from bhyvesim.units import format_size
+from bhyvesim.vmm.layouts import Layout
+
+
+class ImportProblem(UsageError):
+    """The source cannot be read as what it seems to be: ``file:line: what: expected …``."""
+
+    def __init__(self, source: str, line: int, what: str, expected: str) -> None:
+        super().__init__(f"{source}:{line}: {what}: expected {expected}")
+
+
+@dataclass(slots=True)
+class Draft:
+    """What an importer found. ``origin`` tells where a value came from, for its comment."""
+
+    source: str
+    kind: str
+    name: str | None = None
+    name_origin: str = ""
+    vmm: str = "bhyve"
+    memory: int = 0
+    memory_origin: str = ""
+    bootrom: int = 0
+    bootrom_origin: str = ""
+    layout: Layout | None = None  # instead of vmm, memory and bootrom
+    layout_origins: list[str] = field(default_factory=list)  # one a mapping
+    notes: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """The description in YAML, comments included."""
+        lines = [f"# From {_comment(self.source)} ({self.kind})."]
+        lines += [f"# {_comment(note)}" for note in self.notes]
+        lines += [f"# Ignored: {_comment(what)}" for what in self.ignored]
+        lines.append(
+            _line("name", json.dumps(self.name or "imported", ensure_ascii=False), self.name_origin)
+        )
+        if self.layout is None:
+            lines.append(_line("vmm", self.vmm, "its layout of segments and slots"))
+            lines.append(_line("memory", format_size(self.memory), self.memory_origin))
+            lines.append(_line("bootrom", format_size(self.bootrom), self.bootrom_origin))
+        else:
+            lines += self._explicit(self.layout)
+        return "\n".join(lines) + "\n"
+
+    def _explicit(self, layout: Layout) -> Iterable[str]:
+        yield "segments:"
+        for s in layout.segments:
+            name = json.dumps(s.name or "sysmem", ensure_ascii=False)
+            yield f"  - {{id: {s.segid}, name: {name}, size: {format_size(s.length)}}}"
+        yield "mappings:"
+        for m, origin in zip(layout.mappings, self.layout_origins, strict=True):
+            wired = ", wired: true" if m.wired else ""
+            values = (
+                f"gpa: {m.gpa:#x}, segment: {m.segid}, offset: {m.segoff:#x}, "
+                f"len: {format_size(m.length)}, prot: {format_prot(m.prot)}{wired}"
+            )
+            yield f"  - {{{values}}}{_origin(origin)}"
+
+
+def _line(key: str, value: str, origin: str) -> str:
+    return f"{key}: {value}{_origin(origin)}"
+
+
+def _origin(origin: str) -> str:
+    return f"  # {_comment(origin)}" if origin else ""
+
+
+def _comment(text: str) -> str:
+    """*text* fit for a comment: one line, printable, bounded."""
+    shown = "".join(c if c.isprintable() else "?" for c in text)
+    return shown if len(shown) <= 160 else shown[:159] + "…"

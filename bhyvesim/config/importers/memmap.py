@@ -1,0 +1,205 @@
+"""Pasted output of ``bhyvectl --get-memmap``, with or without ``--get-memseg``."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import NamedTuple
+
+from bhyvesim.config.importers.draft import Draft, ImportProblem
+from bhyvesim.prot import parse_prot
+from bhyvesim.units import PAGE_SIZE, shorten
+from bhyvesim.vmm.layouts import LAYOUTS, Layout
+from bhyvesim.vmm.spec import MappingSpec, SegmentSpec
+
+MAP_HEADER = ("Address", "Length", "Segment", "Offset", "Prot", "Flags")
+SEG_HEADER = ("ID", "Length", "Name")
+_LENGTH = re.compile(r"(\d{1,6})([KMGTPE]?)B?", re.ASCII)
+_UNITS = {unit: 1 << (10 * power) for power, unit in enumerate(("", "K", "M", "G", "T", "P", "E"))}
+_ROW = re.compile(
+    r"(?P<gpa>[0-9A-F]{1,16})\s+(?P<length>\S+)\s+(?P<rest>\S.*?)\s*"
+    r"(?P<prot>[R-][W-][X-])(\s+(?P<flags>\S*))?",
+    re.ASCII,
+)
+_SEG_ROW = re.compile(r"(?P<id>\d+)\s+(?P<length>\S+)\s+(?P<name>\S.*)", re.ASCII)
+_MAX_SEGIDS = 5
+
+
+class _Row(NamedTuple):
+    line: int
+    gpa: int
+    length: int
+    name: str
+    offset: int
+    prot: int
+    wired: bool
+
+
+def looks_like(lines: list[str]) -> bool:
+    """Whether one of *lines* is the head of a memory map."""
+    return any(tuple(line.split()) == MAP_HEADER for line in lines)
+
+
+def read(lines: list[str], source: str) -> Draft:
+    """The VM with that memory map. Raises ImportProblem.
+
+    What stands before a head, or after the rows that follow it, is other output: it is
+    named as ignored.
+    """
+    draft = Draft(source, "bhyvectl --get-memmap")
+    rows: list[_Row] = []
+    segs: dict[int, tuple[int, str]] = {}
+    section = ""
+    for number, line in enumerate(lines, start=1):
+        words = tuple(line.split())
+        if words == MAP_HEADER:
+            section = "map"
+        elif words == SEG_HEADER:
+            section = "seg"
+        elif not words:
+            continue
+        elif section == "map" and re.match(r"[0-9A-Fa-f]+\s", line):
+            rows.append(_map_row(line, number, source, [name for _, name in segs.values()]))
+        elif section == "seg" and line[0].isdigit():
+            segid, length, name = _seg_row(line, number, source)
+            segs[segid] = (length, name)
+        else:
+            section = ""
+            draft.ignored.append(f"line {number}: {line.strip()}")
+    if not rows:
+        raise ImportProblem(source, len(lines), "a memory map without rows", "at least one")
+    _check_overlaps(rows, source)
+    _arrange(draft, rows, segs)
+    return draft
+
+
+def _map_row(line: str, number: int, source: str, names: list[str]) -> _Row:
+    match = _ROW.fullmatch(line.rstrip())
+    if match is None:
+        raise ImportProblem(
+            source, number, shorten(line), "Address Length Segment Offset Prot Flags"
+        )
+    length = _length(match["length"], number, source)
+    name, offset = _name_and_offset(line, match, number, source, names)
+    gpa = int(match["gpa"], 16)
+    if match["prot"] == "---":
+        raise ImportProblem(source, number, "a map without protection", "one or more of R, W, X")
+    flags = [flag for flag in re.split(r"[/\0]", match["flags"] or "") if flag]
+    for flag in flags:
+        if flag not in ("wired", "iommu"):
+            raise ImportProblem(source, number, f"the flag {shorten(flag)}", "wired or iommu")
+    if gpa % PAGE_SIZE or length % PAGE_SIZE or offset % PAGE_SIZE or not length:
+        raise ImportProblem(
+            source, number, "numbers that are not page-aligned", "multiples of 4096"
+        )
+    return _Row(number, gpa, length, name, offset, parse_prot(match["prot"]), "wired" in flags)
+
+
+def _name_and_offset(
+    line: str, match: re.Match[str], number: int, source: str, names: list[str]
+) -> tuple[str, int]:
+    """A name of twelve characters or more runs into the offset; known names tell them apart."""
+    rest = match["rest"]
+    name, _, offset = rest.rpartition(" ")
+    if not name.strip():
+        joined = rest
+        fitting = [n for n in names if joined.startswith(n) and len(n) >= 12]
+        if not fitting:
+            raise ImportProblem(
+                source,
+                number,
+                f"{shorten(joined)}: the name runs into the offset",
+                "the output of --get-memseg before it, which has the names",
+            )
+        name = max(fitting, key=len)
+        offset = joined[len(name) :]
+    if not re.fullmatch(r"[0-9A-F]{1,16}", offset):
+        raise ImportProblem(source, number, f"the offset {shorten(offset)}", "a hex number")
+    return name.strip(), int(offset, 16)
+
+
+def _seg_row(line: str, number: int, source: str) -> tuple[int, int, str]:
+    match = _SEG_ROW.fullmatch(line.rstrip())
+    if match is None or int(match["id"][:9]) >= _MAX_SEGIDS:
+        raise ImportProblem(source, number, shorten(line), "ID Length Name")
+    return int(match["id"]), _length(match["length"], number, source), match["name"]
+
+
+def _length(text: str, number: int, source: str) -> int:
+    match = _LENGTH.fullmatch(text)
+    if match is None:
+        raise ImportProblem(source, number, f"the length {shorten(text)}", "such as 3072MB")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _check_overlaps(rows: list[_Row], source: str) -> None:
+    rows.sort(key=lambda row: row.gpa)
+    for before, row in pairwise(rows):
+        if before.gpa + before.length > row.gpa:
+            raise ImportProblem(
+                source, row.line, f"a map at {row.gpa:#x}", f"one past that of line {before.line}"
+            )
+
+
+def _arrange(draft: Draft, rows: list[_Row], segs: dict[int, tuple[int, str]]) -> None:
+    """A VMM's own layout where the rows are one, else segments one by one."""
+    draft.notes.append("bhyvectl rounds lengths; they are taken as printed.")
+    shown = [(r.gpa, r.length, r.name, r.offset, r.prot, r.wired) for r in rows]
+    memory = sum(row.length for row in rows if row.name == "sysmem")
+    bootrom = sum(row.length for row in rows if row.name == "bootrom")
+    for vmm in ("propolis", "bhyve"):
+        if not memory:
+            break
+        layout = LAYOUTS[vmm](memory, bootrom, {})
+        if _rows_of(layout) == shown and _segs_fit(layout, segs):
+            draft.vmm, draft.memory, draft.bootrom = vmm, memory, bootrom
+            lines = [str(row.line) for row in rows if row.name == "sysmem"]
+            draft.memory_origin = f"the sysmem rows, line {' and '.join(lines)}"
+            draft.bootrom_origin = "the bootrom row" if bootrom else "no bootrom row"
+            return
+    draft.notes.append("The map does not tell slot order: mappings are by address.")
+    draft.layout = _explicit(rows, segs, draft)
+    draft.layout_origins = [f"line {row.line}" for row in rows]
+
+
+def _rows_of(layout: Layout) -> list[tuple[int, int, str, int, int, bool]]:
+    names = {segment.segid: segment.name or "sysmem" for segment in layout.segments}
+    rows = [(m.gpa, m.length, names[m.segid], m.segoff, m.prot, m.wired) for m in layout.mappings]
+    return sorted(rows)
+
+
+def _segs_fit(layout: Layout, segs: dict[int, tuple[int, str]]) -> bool:
+    made = {s.segid: (s.length, s.name or "sysmem") for s in layout.segments}
+    return not segs or segs == made
+
+
+def _explicit(rows: list[_Row], segs: dict[int, tuple[int, str]], draft: Draft) -> Layout:
+    """Device segments by name, a segment for each row of sysmem, ids as --get-memseg has them."""
+    free = dict(segs)
+    sizes: dict[int, tuple[str, int]] = {}
+    by_name: dict[str, int] = {}
+    mappings = []
+    for row in rows:
+        end = row.offset + row.length
+        segid = by_name.get(row.name) if row.name != "sysmem" else None
+        if segid is None:
+            fitting = [i for i, (n, name) in free.items() if name == row.name and n >= end]
+            unused = [i for i in range(_MAX_SEGIDS) if i not in sizes and i not in segs]
+            if not fitting and not unused:
+                raise ImportProblem(
+                    draft.source, row.line, "one segment too many", f"at most {_MAX_SEGIDS}"
+                )
+            segid = fitting[0] if fitting else unused[0]
+            length, _ = free.pop(segid, (end, ""))
+            sizes[segid] = (row.name, length)
+            by_name[row.name] = segid
+        name, length = sizes[segid]
+        sizes[segid] = (name, max(length, end))
+        mappings.append(MappingSpec(row.gpa, segid, row.offset, row.length, row.prot, row.wired))
+    for segid, (length, name) in free.items():
+        sizes[segid] = (name, length)
+    segments = tuple(
+        SegmentSpec(segid, "" if name == "sysmem" else name, length)
+        for segid, (name, length) in sorted(sizes.items())
+    )
+    return Layout(segments, tuple(mappings))
