@@ -21,6 +21,8 @@ COMMANDS = {
     "crash": ("crash", "crash", "List and show crash dumps."),
     "run": ("scenarios", "run", "Run scenarios on every kernel of their matrix."),
     "matrix": ("scenarios", "matrix", "Say on which kernels a VM is safe."),
+    "check": ("advice", "check", "Review VM descriptions without running them."),
+    "explain": ("advice", "explain", "Explain a panic with the numbers of its case."),
     "import": ("importing", "import_vm", "Write a description from bhyve's or Propolis' files."),
     "schema": ("schema", "schema", "Print the JSON Schema of VM descriptions or scenarios."),
     "replay": ("replay", "replay", "Run recorded operations, a result a line."),

@@ -100,19 +100,21 @@ def _cell_data(scenario: Scenario, result: CellResult) -> dict[str, Any]:
 
 def github(scenario: Scenario, failure: Failure, cell: CellSpec) -> str:
     """A workflow command that marks the failed step in the changed files."""
-    title = _property(f"{scenario.title} {cell.name}")
+    title = escape_property(f"{scenario.title} {cell.name}")
     place = failure.place
-    message = _data(f"{failure.step}: expected {failure.expected}, got {failure.got}")
-    file = _property(place.source)
+    message = escape_data(f"{failure.step}: expected {failure.expected}, got {failure.got}")
+    file = escape_property(place.source)
     return f"::error file={file},line={place.line},col={place.column},title={title}::{message}\n"
 
 
-def _data(text: str) -> str:
+def escape_data(text: str) -> str:
+    """*text* as the message of a workflow command."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def escape_property(text: str) -> str:
+    """*text* as a property of a workflow command."""
+    return escape_data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def junit(

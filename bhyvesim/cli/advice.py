@@ -1,0 +1,130 @@
+"""check and explain: what is wrong before it costs anything, and what happened when it did."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from bhyvesim.cli.files import read_bytes
+from bhyvesim.cli.params import vm_option
+from bhyvesim.cli.session import Session, decoding
+from bhyvesim.errors import UsageError
+from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.report import findings
+from bhyvesim.store.codec import decode_stack
+from bhyvesim.store.store import CrashRow
+from bhyvesim.vmm.review import RULES, Severity, review
+
+_LEVELS = {"note": 1, "warning": 2, "error": 3, "never": 4}
+
+
+@click.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option(
+    "--format",
+    "fmt",
+    type=click.Choice(("plain", "json", "github", "sarif")),
+    default="plain",
+    help="How to print the findings.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(tuple(_LEVELS)),
+    default="warning",
+    help="The least severe finding that makes the exit status 1. [default: warning]",
+)
+def check(files: tuple[str, ...], fmt: str, fail_on: str) -> int:
+    """Review VM descriptions without running them.
+
+    A finding is an error where it endangers the kernel that the description names, a
+    warning where it endangers a later one (or any, if none is named), else a note.
+    """
+    found: list[findings.Located] = []
+    for path in files:
+        found += _review_file(path)
+    if fmt == "json":
+        text = json.dumps(findings.data(found), indent=2) + "\n"
+    elif fmt == "github":
+        text = findings.github(found)
+    elif fmt == "sarif":
+        text = findings.sarif(found)
+    else:
+        text = findings.plain(found)
+    sys.stdout.write(text)
+    worst = max((located.finding.severity for located in found), default=Severity.NOTE)
+    return 1 if found and worst >= _LEVELS[fail_on] else 0
+
+
+def _review_file(path: str) -> list[findings.Located]:
+    from bhyvesim.config.document import parse
+    from bhyvesim.config.places import names_its_kernel, place_of
+    from bhyvesim.config.vm import read_vm
+
+    label = "<stdin>" if path == "-" else path
+    node = parse(read_bytes(path), label)
+    spec = read_vm(node)
+    located = []
+    for finding in review(spec, kernel_is_named=names_its_kernel(node)):
+        place = place_of(node, spec, mapping=finding.mapping, segment=finding.segment)
+        located.append(findings.Located(label, place.line, place.column, finding))
+    return located
+
+
+@click.command()
+@click.argument("subject", metavar="[CRASH|CODE]", required=False)
+@vm_option
+@click.pass_obj
+def explain(session: Session, subject: str | None) -> None:
+    """Explain a panic with the numbers of its case, or a code of 'check'.
+
+    A CODE is one that 'check' prints, or revision-14042 and the like. CRASH is the id of
+    a crash dump; without one, the last of the VM is meant, or the last there is.
+    """
+    if subject is not None and not subject.isdigit():
+        _explain_code(subject)
+        return
+    with session.store.reading() as transaction:
+        if subject is not None:
+            row = transaction.crash(int(subject[:20]))
+        elif session.vm is not None:
+            mine = [row for row in transaction.crashes() if row.vm == session.vm]
+            row = mine[-1] if mine else transaction.crash(None)
+            if row.vm != session.vm:
+                raise UsageError(f"{session.vm} has left no crash dump: expected one that has")
+        else:
+            row = transaction.crash(None)
+    sys.stdout.write(f"crash {row.id}: {_explained(row)}")
+
+
+def _explained(row: CrashRow) -> str:
+    from bhyvesim.report.explain import Case
+    from bhyvesim.report.explain import explain as tell
+
+    with decoding(f"crash dump {row.id}"):
+        record = json.loads(row.record)
+        case = Case(
+            row.vm,
+            record["operation"],
+            record["gpt"],
+            record["debug"],
+            record["npt"],
+            record["message"],
+            decode_stack(record["stack"]),
+            record["facts"],
+            record["memmap"],
+        )
+    return tell(case)
+
+
+def _explain_code(code: str) -> None:
+    revision = REVISIONS.get(code.removeprefix("revision-"))
+    if revision is not None:
+        sys.stdout.write(f"revision {revision.name} ({revision.date}): {revision.summary}\n")
+        return
+    rule = RULES.get(code.upper())
+    if rule is None:
+        known = ", ".join(RULES)
+        raise UsageError(f"{code[:40]!r} explains nothing: expected a crash id, or one of {known}")
+    sys.stdout.write(f"{rule.code} ({rule.name}): {rule.summary}\n")

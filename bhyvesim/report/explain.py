@@ -1,0 +1,163 @@
+"""A panic in plain words, written from what was recorded of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from bhyvesim.errors import Frame
+from bhyvesim.gpt.levels import LEAF_SPAN
+from bhyvesim.pte import FORMATS
+from bhyvesim.pte.format import pfn_of
+from bhyvesim.span import Span
+from bhyvesim.units import PAGE_SIZE
+
+NO_MEMMAP = "no memmap"
+
+
+class Case(NamedTuple):
+    """What a crash dump has of a panic: operation, calls with their arguments, memmaps."""
+
+    vm: str
+    operation: str
+    gpt: str
+    debug: bool
+    npt: str
+    message: str
+    stack: tuple[Frame, ...]
+    facts: Mapping[str, Any]
+    memmap: Sequence[Mapping[str, Any]]
+
+    def arguments(self, *functions: str) -> tuple[int, ...]:
+        """The arguments of the innermost of *functions* that was under way."""
+        return next(f.args for f in self.stack if f.function in functions and f.args)
+
+    def map_at(self, gpa: int) -> str:
+        """The name and span of the memmap over *gpa*."""
+        for m in self.memmap:
+            span = Span.sized(m["gpa"], m["len"])
+            if span.start <= gpa < span.end:
+                return f"{m['segment']} {span}"
+        return NO_MEMMAP
+
+
+def explain(case: Case) -> str:
+    """Cause, numbers, a picture of the addresses, and the revision that fixed it."""
+    build = "DEBUG" if case.debug else "production"
+    head = f"{case.vm} panicked during {case.operation}, on kernel {case.gpt} {build}.\n"
+    tell = _TELLERS.get(case.stack[0].function)
+    if tell is None:
+        return f"{head}\n{case.message}\nThis panic is not one that bhyvesim knows.\n"
+    return f"{head}\n{case.message}\n\n{tell(case)}"
+
+
+def _vacate(case: Case) -> str:
+    """Panic A: a leaf that was to be freed still held entries."""
+    start, end = case.arguments("vmm_gpt_vacate_region")
+    (visited,) = case.arguments("vmm_gpt_vacate_entry")
+    gpa, pte = int(case.facts["gpa"]), int(case.facts["pte"])
+    index = int(case.facts["index"])
+    leaf = Span.sized(gpa & -LEAF_SPAN, LEAF_SPAN)
+    flags = " ".join(FORMATS[case.npt].flags(pte))
+    asked = Span(start, end)
+    outer = next(f.function for f in reversed(case.stack) if f.args == (start, end))
+    story = [f"{outer} was asked to unmap {asked} ({case.map_at(start)})."]
+    if visited >= end:
+        story += [
+            f"Revision {case.gpt} takes the end as inclusive, so it also zeroed the entry of page",
+            f"{end:#x}, which belongs to {case.map_at(end)}, and went on to vacate it.",
+        ]
+        marks = {
+            start: "asked for: unmapped",
+            end - PAGE_SIZE: "the last page that was meant",
+            end: "one page too many: its entry is zeroed",
+            gpa: f"entry {index} of its leaf: still mapped, the ASSERT meets it",
+        }
+        fixed = "14042, which takes the end as exclusive"
+    else:
+        story += [
+            f"The leaf table over {leaf} is used by {case.map_at(gpa)} as well.",
+            f"Revision {case.gpt} does not count who uses a leaf, and frees it with the first.",
+        ]
+        marks = {
+            start: "asked for: unmapped",
+            visited: "vacating this page wants to free its leaf",
+            gpa: f"entry {index} of the same leaf: still mapped, the ASSERT meets it",
+        }
+        fixed = "14367, which counts the entries that memmaps cover in a leaf"
+    story += [
+        f"vmm_gpt_vacate_entry then asserted that all 512 entries of the leaf over {leaf}",
+        f"are zero. Entry {index} was {pte:#x}: PFN {pfn_of(pte):#x}, {flags}.",
+    ]
+    return _told(story, _picture(marks, case), fixed)
+
+
+def _lookup(case: Case) -> str:
+    """Panic B: a guest touched a hole whose leaf exists."""
+    gpa = int(case.facts["gpa"])
+    leaf = Span.sized(gpa & -LEAF_SPAN, LEAF_SPAN)
+    near = [m for m in case.memmap if Span.sized(m["gpa"], m["len"]).overlaps(leaf)]
+    beside = ", ".join(case.map_at(m["gpa"]) for m in near) or NO_MEMMAP
+    story = [
+        f"The guest touched {gpa:#x}, where nothing is mapped.",
+        f"The leaf table over {leaf} exists all the same, for {beside}.",
+        f"On revision {case.gpt} vmspace_lookup_map has a VERIFY there: a table without a mapping",
+        "cannot be, it says. In a leaf that a memmap fills only in part, it can.",
+    ]
+    marks = {int(m["gpa"]): "this memmap brought the leaf" for m in near}
+    marks[gpa] = "touched by the guest: in the leaf, but in no memmap"
+    return _told(story, _picture(marks, case), "14367, which answers FC_NOMAP")
+
+
+def _populate(case: Case) -> str:
+    """Panics C and D: a memmap across a multiple of 512 GiB."""
+    start, end = case.arguments("vmm_gpt_populate_region", "vmm_gpt_populate_region_lvl")
+    line = int(case.facts["gpa"])
+    story = [
+        f"A memmap {Span(start, end)} was to be made. It crosses {line:#x}, a multiple of 512 GiB.",
+        f"Revision {case.gpt} steps from table to table by siblings and the parent's next sibling,",
+        "never further up. The last leaf below the line seems to have no successor.",
+    ]
+    if case.stack[0].function == "vmm_gpt_node_add":
+        story.append("A leaf exists past the line, is not found, and is added a second time.")
+    else:
+        story.append("All tables are there by then, but counting their users stops at the line.")
+    marks = {
+        start: "begins here",
+        line - LEAF_SPAN: "the last leaf that is found",
+        line: "the leaf past the line: not found",
+        end: "ends here (exclusive)",
+    }
+    return _told(story, _picture(marks, case), "2025, which climbs as far as it must")
+
+
+_TELLERS: dict[str, Callable[[Case], str]] = {
+    "vmm_gpt_vacate_entry": _vacate,
+    "vmspace_lookup_map": _lookup,
+    "vmm_gpt_populate_region": _populate,
+    "vmm_gpt_node_add": _populate,
+}
+
+
+def _told(story: list[str], picture: str, fixed: str) -> str:
+    return "\n".join(story) + f"\n\n{picture}\nFixed in {fixed}.\n"
+
+
+def _map_name(case: Case, gpa: int) -> str:
+    name = case.map_at(gpa)
+    return "-" if name == NO_MEMMAP else name.partition(" [")[0]
+
+
+def _picture(marks: Mapping[int, str], case: Case) -> str:
+    """The addresses that matter, in order, each with its memmap and what it is to the case."""
+    lines = []
+    before: int | None = None
+    width = max(len(f"{gpa:#x}") for gpa in marks)
+    maps = {gpa: _map_name(case, gpa) for gpa in marks}
+    map_width = max(len(name) for name in maps.values())
+    for gpa in sorted(marks):
+        if before is not None and gpa - before > PAGE_SIZE:
+            lines.append(f"  {'':>{width}}   :")
+        lines.append(f"  {gpa:>#{width}x}   | {maps[gpa]:<{map_width}}   {marks[gpa]}")
+        before = gpa
+    return "\n".join(lines) + "\n"

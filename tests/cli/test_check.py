@@ -1,0 +1,166 @@
+"""bhyvesim check: each finding, its place, and the kernels it endangers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bhyvesim.vmm.review import RULES
+
+EVERY = ["13932", "14042", "13896", "14367", "15844", "2025"]
+
+
+@pytest.fixture
+def check(cli, vm_file):
+    def run(text):
+        status, out, _ = cli("check", vm_file(text), "--format", "json", "--fail-on", "never")
+        assert status == 0
+        return json.loads(out)["findings"]
+
+    return run
+
+
+def explicit(mappings, segments="[{id: 0, size: 64M}]", head=""):
+    return f"name: x\n{head}segments: {segments}\nmappings:\n" + "".join(
+        f"  - {{{mapping}}}\n" for mapping in mappings
+    )
+
+
+def test_the_hazard_of_the_report(cli, config):
+    path = config("testvm-13932")
+    status, out, _ = cli("check", path)
+    assert status == 1
+    assert out == (
+        f"{path}:10:10: error BV102 (ends-on-neighbour): [0xffe00000, 0x100000000) ends where "
+        "[0x100000000, 0x240000000) begins, at 0x100000000; with closed ranges, unmapping it takes "
+        "the first page of the other, at every reboot [endangers 13932]\n"
+    )
+
+
+def test_on_the_fixed_kernel_only_the_shape(cli, config):
+    path = config("testvm")
+    status, out, _ = cli("check", path)
+    assert status == 0
+    assert ": note BV102 " in out
+    assert "13932" not in out
+    assert "0x100000000" in out
+    assert cli("check", path, "--fail-on", "note").status == 1
+
+
+@pytest.mark.parametrize("head", ["", "kernel: {gpt: '15844'}\n", "kernel: {gpt: '2025'}\n"])
+def test_more_than_508_gib_names_15844(check, head):
+    findings = check(f"name: x\nmemory: 512G\n{head}")
+    (crossing,) = [f for f in findings if f["code"] == "BV103"]
+    assert "15844" in crossing["message"]
+    assert crossing["endangers"] == ([] if "2025" in head else ["15844"])
+    assert crossing["gpa"] == 512 << 30
+    assert not [f for f in check("name: x\nmemory: 508G\n") if f["code"] == "BV103"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line", "endangers"),
+    [
+        (
+            explicit(["gpa: 0, segment: 0, len: 1M", "gpa: 1M, segment: 0, len: 1M"]),
+            "BV101",
+            5,
+            ["13932", "14042", "13896"],
+        ),
+        (
+            explicit(["gpa: 2M, segment: 0, len: 2M", "gpa: 0, segment: 0, len: 2M"]),
+            "BV102",
+            5,
+            [],
+        ),
+        (
+            explicit(["gpa: 0, segment: 0, len: 2M", "gpa: 2M, segment: 0, len: 2M"]),
+            "BV102",
+            4,
+            ["13932"],
+        ),
+        (explicit(["gpa: 0x7ffffff000, segment: 0, len: 8K"]), "BV103", 4, ["15844"]),
+        (
+            explicit(["gpa: 0x3fffffe00000, segment: 0, len: 2M"]),
+            "BV104",
+            4,
+            ["13896", "14367", "15844", "2025"],
+        ),
+        (
+            explicit(["gpa: 0, segment: 0, len: 4M", "gpa: 2M, segment: 0, len: 4M"]),
+            "BV105",
+            5,
+            EVERY,
+        ),
+        (
+            explicit(["gpa: 0, segment: 0, len: 2M"], "[{id: 0, name: bootrom, size: 2M}]"),
+            "BV106",
+            4,
+            [],
+        ),
+        (
+            explicit(["gpa: 0, segment: 0, len: 64M"], "[{id: 0, size: 64M}, {id: 1, size: 2M}]"),
+            "BV107",
+            2,
+            [],
+        ),
+        (explicit(["gpa: 0, segment: 0, len: 2M"]), "BV108", 2, []),
+        (
+            explicit([f"gpa: {i * 4}M, segment: 0, len: 2M" for i in range(9)]),
+            "BV109",
+            12,
+            EVERY,
+        ),
+        (
+            explicit(["gpa: 0, segment: 0, offset: 62M, len: 4M"]),
+            "BV110",
+            4,
+            EVERY,
+        ),
+        (
+            explicit(["gpa: 0, segment: 4, len: 2M"], "[{id: 4, size: 2M}]"),
+            "BV111",
+            2,
+            ["13932", "14042", "13896", "14367"],
+        ),
+        (explicit(["gpa: 0, segment: 0, len: 1M"]), "BV112", 4, ["13896"]),
+    ],
+)
+def test_findings(check, text, code, line, endangers):
+    found = [f for f in check(text) if f["code"] == code]
+    assert [(f["line"], f["endangers"]) for f in found] == [(line, endangers)]
+
+
+def test_findings_come_true(cli, vm_file):
+    """What the review says of a kernel is what the simulation does there."""
+    text = explicit(
+        ["gpa: 0, segment: 0, len: 1M, prot: rwx", "gpa: 1M, segment: 0, offset: 1M, len: 1M"]
+    )
+    path = vm_file(text)
+    kernels = json.loads(cli("matrix", path, "--format", "json").out)["kernels"]
+    unsafe = {k["gpt"] for k in kernels if not k["safe"] and k["debug"]}
+    found = json.loads(cli("check", path, "--format", "json", "--fail-on", "never").out)["findings"]
+    assert unsafe == set(next(f["endangers"] for f in found if f["code"] == "BV101"))
+
+
+def test_a_harmless_vm_has_no_findings(cli, vm_file):
+    assert cli("check", vm_file("name: x\nmemory: 2G\nvmm: bhyve\n")) == (0, "", "")
+
+
+def test_github_and_sarif(cli, config):
+    path = config("testvm-13932")
+    out = cli("check", path, "--format", "github").out
+    assert out.startswith(f"::error file={path},line=10,col=10,title=BV102 ends-on-neighbour::")
+    sarif = json.loads(cli("check", path, "--format", "sarif").out)
+    assert sarif["version"] == "2.1.0"
+    (run,) = sarif["runs"]
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(RULES)
+    (result,) = run["results"]
+    assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == "BV102"
+    location = result["locations"][0]["physicalLocation"]
+    assert location["region"] == {"startLine": 10, "startColumn": 10}
+    assert result["level"] == "error"
+
+
+def test_a_bad_file_is_status_2(cli, vm_file):
+    assert cli("check", vm_file("name: x\n")).status == 2

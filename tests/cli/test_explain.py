@@ -1,0 +1,75 @@
+"""bhyvesim explain: the cause, with the numbers of the case."""
+
+from __future__ import annotations
+
+import pytest
+
+from bhyvesim.vmm.review import RULES
+
+
+def test_the_bug_of_the_report(cli, config, golden):
+    cli("create", "--config", config("testvm-13932"))
+    cli("reboot")
+    golden("explain-14042.txt", cli("explain").out)
+
+
+def test_other_numbers_make_another_text(cli, vm_file):
+    text = (
+        "name: x\nkernel: {gpt: 13932}\n"
+        "segments: [{id: 0, name: rom, size: 4M}, {id: 1, size: 4M, host_pfn: 0x5000}]\n"
+        "mappings: [{gpa: 1G, segment: 0, len: 4M}, {gpa: 1028M, segment: 1, len: 4M}]\n"
+    )
+    cli("create", "--config", vm_file(text))
+    assert cli("reboot").status == 3
+    out = cli("explain").out
+    assert "vm_map_remove was asked to unmap [0x40000000, 0x40400000) (rom [" in out
+    assert "entry of page\n0x40400000, which belongs to sysmem [0x40400000, 0x40800000)" in out
+    assert "Entry 1 was 0x5001067: PFN 0x5001, present writable user accessed dirty." in out
+    assert "Fixed in 14042" in out
+
+
+@pytest.mark.parametrize("gpt", ["14042", "13896"])
+def test_a_shared_leaf(cli, vm_file, gpt):
+    text = (
+        f"name: x\nkernel: {{gpt: {gpt}}}\nsegments: [{{id: 0, size: 2M}}]\n"
+        "mappings: [{gpa: 0, segment: 0, len: 1M}, {gpa: 1M, segment: 0, offset: 1M, len: 1M}]\n"
+    )
+    cli("create", "--config", vm_file(text))
+    assert cli("destroy").status == 3
+    out = cli("explain", "1").out
+    assert "The leaf table over [0x0, 0x200000) is used by sysmem [0x100000, 0x200000)" in out
+    assert "Entry 256 was" in out
+    assert "Fixed in 14367" in out
+
+
+def test_a_hole(cli, vm_file, golden):
+    cli("create", "--config", vm_file("name: x\nmemory: 1M\nkernel: {gpt: 13896}\n"))
+    cli("touch", "--gpa", "1028K")
+    golden("explain-hole.txt", cli("explain", "--vm", "x").out)
+
+
+def test_the_line_and_the_table_added_twice(cli, vm_file, golden):
+    cli("create", "--config", vm_file("name: x\nmemory: 1T\nkernel: {gpt: 15844}\n"))
+    golden("explain-line.txt", cli("explain").out)
+    text = (
+        "name: y\nkernel: {gpt: 15844}\nsegments: [{id: 0, size: 2M}]\nmappings:\n"
+        "  - {gpa: 0x8000001000, segment: 0, len: 4K}\n"
+        "  - {gpa: 0x7ffffff000, segment: 0, len: 8K}\n"
+    )
+    cli("create", "--config", vm_file(text))
+    assert "is not found, and is added a second time" in cli("explain").out
+
+
+def test_codes_and_revisions(cli):
+    for code, rule in RULES.items():
+        assert cli("explain", code.lower()).out == f"{code} ({rule.name}): {rule.summary}\n"
+    assert "closed ranges" in cli("explain", "revision-13932").out
+
+
+def test_nothing_to_explain(cli, config):
+    assert cli("explain").status == 1
+    assert cli("explain", "9").status == 1
+    assert cli("explain", "BV999").status == 2
+    cli("create", "--config", config("testvm-13932"))
+    cli("reboot")
+    assert cli("explain", "--vm", "other").status == 2
