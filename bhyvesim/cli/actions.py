@@ -28,7 +28,7 @@ _UUIDS = uuid.UUID("6c1d6c0e-0d3c-5f0e-9a53-14042b1e5e11")
 
 def create(session: Session, spec: VmSpec, *, replace: bool) -> life.Booted:
     """Allocate, map and boot a VM. Raises Refused (EEXIST) when the name is taken."""
-    with session.store.writing(Panicked) as transaction:
+    with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
         if spec.name in transaction.names():
             if not replace:
                 raise Refused("EEXIST", f"there is a VM named {spec.name} already")
@@ -44,7 +44,7 @@ def create(session: Session, spec: VmSpec, *, replace: bool) -> life.Booted:
 
 def reboot(session: Session) -> tuple[VmSpec, life.Rebooted]:
     """VM_REINIT, the ROM mapped again, the guest booted."""
-    with session.store.writing(Panicked) as transaction:
+    with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
         spec, machine = _load(transaction, session.name(transaction))
         with _panics(session, transaction, spec, machine, "reboot"):
             rebooted = life.reboot(machine, spec)
@@ -55,7 +55,7 @@ def reboot(session: Session) -> tuple[VmSpec, life.Rebooted]:
 
 def touch(session: Session, wanted: TouchSpec) -> Access:
     """Guest accesses of one span."""
-    with session.store.writing(Panicked) as transaction:
+    with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
         name = session.name(transaction)
         spec, machine = _load(transaction, name)
         if transaction.vm(name).state == "off":
@@ -79,7 +79,7 @@ def set_memory(session: Session, mebibytes: int) -> None:
     if mebibytes <= 0:
         raise UsageError(f"--set-mem={mebibytes}: expected a number of MiB from 1 on")
     layout = LAYOUTS["bhyve"](-(-mebibytes // 2) * 2 * MIB, 0, {})
-    with session.store.writing(Panicked) as transaction:
+    with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
         name = session.name(transaction)
         spec, machine = _load(transaction, name)
         more = replace(spec, segments=layout.segments, mappings=layout.mappings)
@@ -115,7 +115,7 @@ def inspect(session: Session) -> Machine:
 
 def destroy(session: Session) -> tuple[str, int | None]:
     """Destroy one VM; returns its name, and how many tables leaked (None: it had panicked)."""
-    with session.store.writing(Panicked) as transaction:
+    with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
         name = session.name(transaction)
         return name, _destroy(session, transaction, name)
 
@@ -123,7 +123,7 @@ def destroy(session: Session) -> tuple[str, int | None]:
 def destroy_all(session: Session) -> list[tuple[str, int | Panicked | None]]:
     """Destroy every VM; a panic of one does not save the others."""
     outcomes: list[tuple[str, int | Panicked | None]] = []
-    with session.store.writing(Panicked) as transaction:
+    with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
         for name in transaction.names():
             try:
                 outcomes.append((name, _destroy(session, transaction, name)))
@@ -222,8 +222,10 @@ def _panics(
         }
         row = transaction.add_crash(spec.name, time_ns, panic, details)
         transaction.put(_row(spec, machine, row.id))
-        raise Panicked(
-            f"{spec.name} panicked during {operation}; its dump is crash {row.id}: "
-            f"see 'bhyvesim crash show {row.id}'",
-            crash_report.console(decode_crash(row)),
-        ) from None
+        said = (
+            f"dry run: {spec.name} would panic during {operation}; nothing was stored"
+            if session.dry_run
+            else f"{spec.name} panicked during {operation}; its dump is crash {row.id}: "
+            f"see 'bhyvesim explain {row.id}' and 'bhyvesim crash show {row.id}'"
+        )
+        raise Panicked(said, crash_report.console(decode_crash(row))) from None

@@ -13,6 +13,8 @@ from bhyvesim.cli.session import Session, decoding
 from bhyvesim.errors import UsageError
 from bhyvesim.gpt.revisions import REVISIONS
 from bhyvesim.report import findings
+from bhyvesim.report.explain import Case
+from bhyvesim.report.explain import explain as tell
 from bhyvesim.store.codec import decode_stack
 from bhyvesim.store.store import CrashRow
 from bhyvesim.vmm.review import RULES, Severity, review
@@ -21,7 +23,7 @@ _LEVELS = {"note": 1, "warning": 2, "error": 3, "never": 4}
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", type=click.Path(), nargs=-1, required=True)
 @click.option(
     "--format",
     "fmt",
@@ -74,9 +76,10 @@ def _review_file(path: str) -> list[findings.Located]:
 
 @click.command()
 @click.argument("subject", metavar="[CRASH|CODE]", required=False)
+@click.option("--format", "fmt", type=click.Choice(("plain", "json")), default="plain")
 @vm_option
 @click.pass_obj
-def explain(session: Session, subject: str | None) -> None:
+def explain(session: Session, subject: str | None, fmt: str) -> None:
     """Explain a panic with the numbers of its case, or a code of 'check'.
 
     A CODE is one that 'check' prints, or revision-14042 and the like. CRASH is the id of
@@ -95,13 +98,23 @@ def explain(session: Session, subject: str | None) -> None:
                 raise UsageError(f"{session.vm} has left no crash dump: expected one that has")
         else:
             row = transaction.crash(None)
-    sys.stdout.write(f"crash {row.id}: {_explained(row)}")
+    case, text = _explained(row)
+    if fmt == "json":
+        data = {
+            "crash": row.id,
+            "vm": row.vm,
+            "function": case.stack[0].function,
+            "message": case.message,
+            "facts": case.facts,
+            "text": text,
+        }
+        text = json.dumps(data, indent=2) + "\n"
+    else:
+        text = f"crash {row.id}: {text}"
+    sys.stdout.write(text)
 
 
-def _explained(row: CrashRow) -> str:
-    from bhyvesim.report.explain import Case
-    from bhyvesim.report.explain import explain as tell
-
+def _explained(row: CrashRow) -> tuple[Case, str]:
     with decoding(f"crash dump {row.id}"):
         record = json.loads(row.record)
         case = Case(
@@ -115,7 +128,7 @@ def _explained(row: CrashRow) -> str:
             record["facts"],
             record["memmap"],
         )
-    return tell(case)
+        return case, tell(case)
 
 
 def _explain_code(code: str) -> None:

@@ -15,7 +15,7 @@ from bhyvesim.errors import UsageError
 
 
 @click.command("import")
-@click.argument("source", metavar="FILE")
+@click.argument("source", metavar="FILE", type=click.Path())
 @click.option("--from", "kind", type=click.Choice(KINDS), help="What FILE is; else its text tells.")
 @click.option("--output", metavar="FILE", help="Where to write; else standard output.")
 @vm_option

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
 import click
 
-from bhyvesim.cli.params import ACCESS, ADDRESS, SIZE, format_option, vm_option
+from bhyvesim.cli.params import (
+    ACCESS,
+    ADDRESS,
+    REVISION,
+    SIZE,
+    dry_run_option,
+    format_option,
+    vm_option,
+)
 from bhyvesim.cli.session import Format, Panicked, Session
 from bhyvesim.prot import format_prot
 from bhyvesim.report.model import Column, Report
@@ -14,11 +26,22 @@ from bhyvesim.vmm.spec import TouchSpec, VmSpec
 
 
 @click.command()
-@click.option("--config", metavar="FILE", required=True, help="The VM's YAML file; - is stdin.")
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(),
+    required=True,
+    help="The VM's YAML file; - is stdin.",
+)
+@click.option("--gpt", type=REVISION, help="The kernel revision, whatever FILE says.")
 @click.option("--replace", is_flag=True, help="Destroy the VM of that name first, if there is one.")
+@dry_run_option
 @vm_option
+@format_option
 @click.pass_obj
-def create(session: Session, config: str, replace: bool) -> None:
+def create(
+    session: Session, config: str, gpt: str | None, replace: bool, fmt: Format | None
+) -> None:
     """Allocate, map and boot a VM from its description.
 
     --vm names it otherwise than the file does.
@@ -27,13 +50,20 @@ def create(session: Session, config: str, replace: bool) -> None:
     from bhyvesim.cli.files import read_vm_file
 
     spec = read_vm_file(config, session.vm)
-    say_created(session, spec, actions.create(session, spec, replace=replace))
+    if gpt is not None:
+        spec = dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, gpt=gpt))
+    booted = actions.create(session, spec, replace=replace)
+    say_created(session, spec, booted)
+    if fmt is not None:
+        session.emit(_booted(spec, booted), fmt)
 
 
 @click.command()
+@dry_run_option
 @vm_option
+@format_option
 @click.pass_obj
-def reboot(session: Session) -> None:
+def reboot(session: Session, fmt: Format | None) -> None:
     """Reinit the VM, map its ROM again, boot its guest.
 
     On a kernel with bug 14042 this panics (exit status 3), or, on a production
@@ -41,7 +71,10 @@ def reboot(session: Session) -> None:
     """
     from bhyvesim.cli import actions
 
-    say_rebooted(session, *actions.reboot(session))
+    spec, rebooted = actions.reboot(session)
+    say_rebooted(session, spec, rebooted)
+    if fmt is not None:
+        session.emit(_rebooted(spec, rebooted), fmt)
 
 
 @click.command()
@@ -67,27 +100,30 @@ def touch(session: Session, gpa: int, length: int, prot: int, fmt: Format | None
 
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="Every VM there is.")
+@dry_run_option
 @vm_option
+@format_option
 @click.pass_obj
-def destroy(session: Session, everything: bool) -> int:
+def destroy(session: Session, everything: bool, fmt: Format | None) -> int:
     """Destroy a VM as the kernel does, and check that nothing leaked.
 
     Crash dumps stay. A VM that has panicked is only forgotten: its kernel is gone.
     """
     from bhyvesim.cli import actions
 
-    if not everything:
-        return say_destroyed(session, *actions.destroy(session))
-    if session.vm is not None:
+    if everything and session.vm is not None:
         raise click.UsageError("--all and --vm exclude each other")
+    outcomes = actions.destroy_all(session) if everything else [actions.destroy(session)]
     status = 0
-    for name, outcome in actions.destroy_all(session):
+    for name, outcome in outcomes:
         if isinstance(outcome, Panicked):
             click.echo(outcome.report, err=True)
             session.warn(str(outcome))
             status = Panicked.exit_code
         else:
             status = max(status, say_destroyed(session, name, outcome))
+    if fmt is not None:
+        session.emit(_destroyed(outcomes), fmt)
     return status
 
 
@@ -149,3 +185,47 @@ def _touched(ok: int, mapped: int, fault: str | None, gpa: int | None) -> Report
     rows = ((str(ok), str(mapped), fault or "none", where),)
     columns = (Column("Accessed", True), Column("Mapped", True), Column("Fault"), Column("At"))
     return Report(columns, rows, {"ok": ok, "mapped": mapped, "fault": fault, "gpa": gpa})
+
+
+def _booted(spec: VmSpec, booted: Booted) -> Report:
+    data = {"name": spec.name, **_boot_data(booted)}
+    rows = ((spec.name, str(booted.accessed), str(booted.mapped), str(len(booted.failures))),)
+    columns = (
+        Column("NAME"),
+        Column("TOUCHED", True),
+        Column("MAPPED", True),
+        Column("FAULTS", True),
+    )
+    return Report(columns, rows, data)
+
+
+def _boot_data(booted: Booted) -> dict[str, Any]:
+    faults = [{"gpa": failure.gpa, "fault": failure.fault} for failure in booted.failures]
+    return {"accessed": booted.accessed, "mapped": booted.mapped, "faults": faults}
+
+
+def _rebooted(spec: VmSpec, rebooted: Rebooted) -> Report:
+    lost = [{"gpa": gpa, "pages": pages} for gpa, pages in rebooted.lost]
+    counts = {"resident": rebooted.resident, "present": rebooted.present}
+    data = {"name": spec.name, **_boot_data(rebooted.booted), "lost": lost, **counts}
+    pages = sum(run["pages"] for run in lost)
+    rows = ((spec.name, str(pages), str(rebooted.resident), str(rebooted.present)),)
+    columns = (
+        Column("NAME"),
+        Column("LOST", True),
+        Column("RESIDENT", True),
+        Column("MAPPED", True),
+    )
+    return Report(columns, rows, data)
+
+
+def _destroyed(outcomes: Sequence[tuple[str, int | Panicked | None]]) -> Report:
+    rows, data = [], []
+    for name, outcome in outcomes:
+        panicked = isinstance(outcome, Panicked)
+        leaked = outcome if isinstance(outcome, int) else None
+        word = "panicked" if panicked else "forgotten" if outcome is None else "destroyed"
+        rows.append((name, word, "" if leaked is None else str(leaked)))
+        data.append({"name": name, "outcome": word, "leaked": leaked})
+    columns = (Column("NAME"), Column("OUTCOME"), Column("LEAKED", True))
+    return Report(columns, tuple(rows), {"destroyed": data})

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from bhyvesim.cli.session import FORMATS, Session
 from bhyvesim.errors import BadValue
@@ -35,6 +36,46 @@ ADDRESS = Parsed("address", parse_address)
 SIZE = Parsed("size", parse_size)
 ACCESS = Parsed("r,w,x", parse_prot)
 
+
+class RevisionType(click.ParamType):  # type: ignore[type-arg]
+    """A kernel revision; the table of them is imported when one is given or completed."""
+
+    name = "revision"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from bhyvesim.gpt.revisions import REVISIONS
+
+        if value not in REVISIONS:
+            self.fail(f"{value[:40]!r} is not one of {', '.join(REVISIONS)}", param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from bhyvesim.gpt.revisions import REVISIONS
+
+        return [
+            CompletionItem(name, help=revision.summary)
+            for name, revision in REVISIONS.items()
+            if name.startswith(incomplete)
+        ]
+
+
+REVISION = RevisionType()
+
+
+def _set_dry_run(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.ensure_object(Session).dry_run = value
+
+
+dry_run_option = click.option(
+    "--dry-run",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_dry_run,
+    help="Say what would happen, and store nothing.",
+)
+
 format_option = click.option(
     "--format",
     "fmt",
@@ -49,11 +90,26 @@ def _set_vm(ctx: click.Context, param: click.Parameter, value: str | None) -> No
         session.vm = value
 
 
+def complete_vm(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The stored VMs; none when the state cannot be read: a shell wants no error here."""
+    from bhyvesim.errors import BhyvesimError
+
+    try:
+        with Session().store.reading() as transaction:
+            names = transaction.names()
+    except BhyvesimError:
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
 vm_option = click.option(
     "--vm",
     metavar="NAME",
     expose_value=False,
     is_eager=True,
+    shell_complete=complete_vm,
     callback=_set_vm,
     help="The VM; else $BHYVESIM_VM, else the only one there is.",
 )

@@ -18,7 +18,7 @@ _SHOWN = 10
 
 
 @click.command()
-@click.argument("files", metavar="FILE... | -", nargs=-1, required=True)
+@click.argument("files", metavar="FILE... | -", type=click.Path(), nargs=-1, required=True)
 @click.option(
     "--check", is_flag=True, help="Compare with the results in the files; print no others."
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from bhyvesim import __version__
 from bhyvesim.cli.params import vm_option
@@ -24,6 +25,8 @@ COMMANDS = {
     "check": ("advice", "check", "Review VM descriptions without running them."),
     "explain": ("advice", "explain", "Explain a panic with the numbers of its case."),
     "import": ("importing", "import_vm", "Write a description from bhyve's or Propolis' files."),
+    "config": ("starting", "config", "Write a commented VM description to begin with."),
+    "completion": ("starting", "completion", "Print the completion script of a shell."),
     "schema": ("schema", "schema", "Print the JSON Schema of VM descriptions or scenarios."),
     "replay": ("replay", "replay", "Run recorded operations, a result a line."),
 }
@@ -64,6 +67,21 @@ class LazyGroup(click.Group):
             hint = f"; did you mean {near[0]!r}?" if near else ""
             ctx.fail(f"No such command {args[0][:40]!r}{hint}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands and options, bhyvectl's included."""
+        from bhyvesim.cli.bhyvectl_options import SIMULATED
+
+        known = super().shell_complete(ctx, incomplete)
+        mine = {item.value for item in known}
+        theirs = (f"--{name}" for name in sorted(SIMULATED))
+        if incomplete.startswith("-"):
+            known += [
+                CompletionItem(name)
+                for name in theirs
+                if name.startswith(incomplete) and name not in mine
+            ]
+        return known
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

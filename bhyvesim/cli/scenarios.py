@@ -26,7 +26,7 @@ from bhyvesim.vmm.spec import VmSpec
 
 
 @click.command()
-@click.argument("paths", metavar="FILES-OR-FOLDERS...", nargs=-1, required=True)
+@click.argument("paths", metavar="FILES-OR-FOLDERS...", type=click.Path(), nargs=-1, required=True)
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes. [default: one a core]")
 @click.option("-k", "words", metavar="TEXT", help="Only cells whose file, title or name has TEXT.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
@@ -74,7 +74,7 @@ def run(
 
 
 @click.command()
-@click.argument("config", metavar="VM.yaml")
+@click.argument("config", metavar="VM.yaml", type=click.Path())
 @click.option("--fail-on-unsafe", is_flag=True, help="Exit with 1 unless every kernel is safe.")
 @vm_option
 @format_option

@@ -11,9 +11,9 @@ SCHEMAS = Path(__file__).parent.parent / "config" / "schemas"
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(("vm", "scenario")))
+@click.argument("kind", type=click.Choice(("vm", "scenario", "output")))
 def schema(kind: str) -> None:
-    """Print the JSON Schema (draft 7) of VM descriptions or of scenarios.
+    """Print the JSON Schema (draft 7) of VM descriptions, scenarios, or of JSON output.
 
     Editors with a YAML language server check a file that begins with the comment
     "yaml-language-server: $schema=FILE".

@@ -33,6 +33,7 @@ class Session:
         self.vm = vm
         self.quiet = quiet
         self.verbose = False
+        self.dry_run = False
         self.store = Store()
 
     def name(self, transaction: Transaction) -> str:
@@ -82,7 +83,7 @@ class Session:
     def note(self, text: str) -> None:
         """Tell the person what was done, on standard error; --quiet leaves it out."""
         if not self.quiet:
-            self.warn(text)
+            self.warn(f"dry run: {text}" if self.dry_run else text)
 
     def detail(self, text: str) -> None:
         """Say more, if --verbose asked for it."""

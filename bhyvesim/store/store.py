@@ -178,7 +178,7 @@ class Store:
             if not os.path.exists(self.path) or os.path.getsize(self.path) == 0:
                 yield Transaction(None)
                 return
-            db = self._connect()
+            db = self._connect(self.path)
             try:
                 db.execute("BEGIN")
                 self._check(db)
@@ -187,23 +187,31 @@ class Store:
                 db.close()
 
     @contextmanager
-    def writing(self, results: type[Exception] | tuple[()] = ()) -> Iterator[Transaction]:
+    def writing(
+        self, results: type[Exception] | tuple[()] = (), *, keep: bool = True
+    ) -> Iterator[Transaction]:
         """A transaction; other writers wait. Commits at the end, unless an exception passes.
 
         Exceptions of the type *results* are outcomes, not failures: what was written stays.
+        With *keep* false nothing does (a dry run).
         """
         with self._errors():
-            self._make_folder()
-            db = self._connect()
+            path = self.path
+            if keep:
+                self._make_folder()
+            elif not os.path.exists(self.path):
+                path = ":memory:"
+            db = self._connect(path)
             try:
                 db.execute("BEGIN IMMEDIATE")
                 self._check(db)
+                end = "COMMIT" if keep else "ROLLBACK"
                 try:
                     yield Transaction(db)
                 except results:
-                    db.execute("COMMIT")
+                    db.execute(end)
                     raise
-                db.execute("COMMIT")
+                db.execute(end)
             finally:
                 db.close()  # rolls back what was not committed
 
@@ -216,8 +224,8 @@ class Store:
             if not os.path.isdir(self.folder):
                 raise
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=self.wait_seconds, isolation_level=None)
+    def _connect(self, path: str) -> sqlite3.Connection:
+        return sqlite3.connect(path, timeout=self.wait_seconds, isolation_level=None)
 
     def _check(self, db: sqlite3.Connection) -> None:
         """Make the tables of a new file; refuse a file that is not ours, or newer than we are."""

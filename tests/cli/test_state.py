@@ -118,9 +118,9 @@ def _die_after(statements: int, argv: list[str]) -> None:
     connect = Store._connect
     seen = 0
 
-    def counting(self):
+    def counting(self, path):
         nonlocal seen
-        db = connect(self)
+        db = connect(self, path)
 
         def trace(_statement):
             nonlocal seen

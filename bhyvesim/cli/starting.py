@@ -1,0 +1,76 @@
+"""config init and completion: what one runs on the first day."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from bhyvesim.errors import UsageError
+from bhyvesim.gpt.revisions import NEWEST, REVISIONS
+
+STARTER = f"""\
+# A VM for bhyvesim. 'bhyvesim schema vm' prints the schema of this file.
+
+name: myvm                # 1 to 127 bytes, without /
+
+# The kernel of the simulated host. Left out, it is the newest revision, DEBUG.
+kernel:
+  gpt: "{NEWEST}"             # {", ".join(REVISIONS)}
+  debug: true             # false: a production kernel, which has no ASSERTs
+  # assertions: warn      # log failing ASSERTs and go on, instead of a panic
+
+cpu: amd                  # amd: RVI tables; intel: EPT tables
+vmm: propolis             # or bhyve: segment ids, slot order, the ROM's segment
+
+# Sizes are K, M, G, T: powers of 1024. A plain number is bytes.
+memory: 8G                # 3 GiB at 0, the rest at 4 GiB
+bootrom: 2M               # ends at 4 GiB; 0 for none
+
+# What the running guest touches, at create and after each reboot.
+touch: all                # or none, or a list:
+# touch:
+#   - {{gpa: 0x100000, len: 64K, access: w}}
+
+# track_dirty: true       # on Intel, from 15844 on: hardware keeps dirty bits
+
+# Where the memory lies in the host, by page frame number:
+# host_pfn: {{lowmem: 0x100000, highmem: 0x200000, bootrom: 0x80000}}
+"""
+
+
+@click.group()
+def config() -> None:
+    """VM descriptions to begin with."""
+
+
+@config.command()
+@click.argument("file", metavar="[FILE]", type=click.Path(), required=False)
+def init(file: str | None) -> None:
+    """Write a commented description to FILE, or to standard output."""
+    if file is None:
+        sys.stdout.write(STARTER)
+        return
+    try:
+        with open(file, "x", encoding="utf-8") as out:
+            out.write(STARTER)
+    except FileExistsError:
+        raise UsageError(f"{file}: exists already: expected a new file") from None
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}: expected a writable file") from None
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the completion script of a shell, to be sourced by its start-up file.
+
+    Completes commands, options (bhyvectl's too), VM names, revisions and files.
+    """
+    from click.shell_completion import get_completion_class
+
+    script = get_completion_class(shell)
+    assert script is not None
+    root = ctx.find_root()
+    sys.stdout.write(script(root.command, {}, "bhyvesim", "_BHYVESIM_COMPLETE").source() + "\n")

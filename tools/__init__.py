@@ -1,0 +1,1 @@
+"""What the developers run: documentation and man pages, made from the code."""

@@ -1,0 +1,124 @@
+"""Writes docs/reference/*.md from the commands, the schemas and the tables of the code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from bhyvesim.cli.schema import SCHEMAS
+from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.vmm.review import RULES
+from tools.commands import all_commands
+
+FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+_MADE = "<!-- Made by tools/reference.py; edit the code, not this page. -->\n\n"
+
+
+def commands_page() -> str:
+    """Every command's help."""
+    text = "# Commands\n\n"
+    for path, ctx in all_commands():
+        text += f"## {path}\n\n```text\n{ctx.get_help()}\n```\n\n"
+    return text
+
+
+def keys_page() -> str:
+    """The keys of VM descriptions and scenarios, from their schemas."""
+    text = "# Configuration keys\n\n"
+    for kind, title in (("vm", "VM descriptions"), ("scenario", "Scenarios")):
+        schema = json.loads((SCHEMAS / f"{kind}.schema.json").read_text(encoding="utf-8"))
+        text += f"## {title}\n\n| key | value | meaning |\n| --- | --- | --- |\n"
+        for key, value in schema["properties"].items():
+            text += _key_rows(key, value, schema)
+        text += "\n"
+    return text
+
+
+def _key_rows(key: str, value: dict[str, Any], schema: dict[str, Any]) -> str:
+    value = _resolved(value, schema)
+    row = f"| `{key}` | {_type(value, schema)} | {value.get('description', '')} |\n"
+    for inner, what in value.get("properties", {}).items():
+        row += _key_rows(f"{key}.{inner}", what, schema)
+    items = _resolved(value.get("items", {}), schema)
+    for inner, what in items.get("properties", {}).items():
+        row += _key_rows(f"{key}[].{inner}", what, schema)
+    return row
+
+
+def _resolved(value: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in value:
+        inner: dict[str, Any] = schema["definitions"][value["$ref"].rsplit("/", 1)[1]]
+        return inner
+    return value
+
+
+def _type(value: dict[str, Any], schema: dict[str, Any]) -> str:
+    if "enum" in value:
+        return ", ".join(f"`{word}`" for word in value["enum"])
+    if "const" in value:
+        return f"`{value['const']}`"
+    if "anyOf" in value:
+        kinds = [_type(_resolved(option, schema), schema) for option in value["anyOf"]]
+        return " or ".join(dict.fromkeys(kinds))
+    kinds = value.get("type", "")
+    words = kinds if isinstance(kinds, list) else [kinds]
+    return " or ".join({"object": "mapping", "array": "list"}.get(word, word) for word in words)
+
+
+def codes_page() -> str:
+    """Exit statuses, findings, revisions."""
+    text = (
+        "# Exit statuses, findings, revisions\n\n## Exit statuses\n\n"
+        "| status | meaning |\n| --- | --- |\n"
+        "| 0 | fine |\n"
+        "| 1 | refused by the simulated kernel, or an expectation not met |\n"
+        "| 2 | usage or configuration |\n"
+        "| 3 | the simulated kernel panicked |\n"
+        "| 4 | the stored state is unusable |\n"
+        "| 130 | interrupted |\n\n"
+        "## Findings of `bhyvesim check`\n\n| code | name | what it finds |\n| --- | --- | --- |\n"
+    )
+    for rule in RULES.values():
+        text += f"| `{rule.code}` | {rule.name} | {rule.summary} |\n"
+    text += "\n## Kernel revisions\n\n| revision | date | in a line |\n| --- | --- | --- |\n"
+    for revision in REVISIONS.values():
+        text += f"| `{revision.name}` | {revision.date} | {revision.summary} |\n"
+    return text
+
+
+def json_page() -> str:
+    """The JSON that commands print."""
+    schema = json.loads((SCHEMAS / "output.schema.json").read_text(encoding="utf-8"))
+    text = (
+        "# JSON output\n\n`--format json` prints one document. Keys stay; new ones may be added.\n"
+        "`bhyvesim schema output` prints the JSON Schema, with a definition a command.\n\n"
+    )
+    for name, definition in schema["definitions"].items():
+        if "properties" not in definition:
+            continue
+        text += f"## {name}\n\n{definition['description']}\n\n"
+        text += "| key | value | meaning |\n| --- | --- | --- |\n"
+        for key, value in definition["properties"].items():
+            text += _key_rows(key, value, schema)
+        text += "\n"
+    return text
+
+
+PAGES = {
+    "commands.md": commands_page,
+    "configuration.md": keys_page,
+    "codes.md": codes_page,
+    "json.md": json_page,
+}
+
+
+def main(folder: Path = FOLDER) -> None:
+    folder.mkdir(exist_ok=True, parents=True)
+    for name, page in PAGES.items():
+        (folder / name).write_text(_MADE + page().rstrip() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
