@@ -36,6 +36,17 @@ def check_name(name: str) -> None:
         )
 
 
+def write_text(path: str, text: str, *, new: bool) -> None:
+    """Write a file; with *new*, only where none is. Raises UsageError when it cannot be."""
+    try:
+        with open(path, "x" if new else "w", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path}: exists already: expected a new file") from None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}: expected a writable file") from None
+
+
 def read_bytes(path: str) -> bytes:
     """The contents of a file, or of standard input; raises UsageError when it cannot be read."""
     try:

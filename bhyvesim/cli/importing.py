@@ -7,11 +7,10 @@ import sys
 
 import click
 
-from bhyvesim.cli.files import check_name, read_bytes
+from bhyvesim.cli.files import check_name, read_bytes, write_text
 from bhyvesim.cli.params import vm_option
 from bhyvesim.cli.session import Session
 from bhyvesim.config.importers.sniff import KINDS, read_foreign
-from bhyvesim.errors import UsageError
 
 
 @click.command("import")
@@ -41,13 +40,7 @@ def import_vm(session: Session, source: str, kind: str | None, output: str | Non
     if output is None:
         sys.stdout.write(text)
         return
-    try:
-        with open(output, "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise UsageError(f"{output}: exists already: expected a new file") from None
-    except OSError as error:
-        raise UsageError(f"{output}: {error.strerror}: expected a writable file") from None
+    write_text(output, text, new=True)
 
 
 def _file_size(path: str) -> int | None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import click
 
-from bhyvesim.cli.files import read_bytes, read_vm_file
+from bhyvesim.cli.files import read_bytes, read_vm_file, write_text
 from bhyvesim.cli.params import format_option, vm_option
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import UsageError
@@ -64,7 +64,7 @@ def run(
     _report(session, scenarios, results, fmt)
     if junit is not None:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(session.now_ns() // 10**9))
-        _write(junit, layouts.junit(scenarios, results, moment))
+        write_text(junit, layouts.junit(scenarios, results, moment), new=False)
     failed = sum(not result.passed for result in results)
     cut = f", {len(selected) - len(results)} not run" if len(results) < len(selected) else ""
     session.warn(f"{len(results)} cells, {failed} failed{cut}")
@@ -225,11 +225,3 @@ def _verdicts(scenario: Scenario, results: list[CellResult]) -> Report:
         )
     columns = tuple(map(Column, ("KERNEL", "VERDICT", "BECAUSE", "REMARK")))
     return Report(columns, tuple(rows), {"vm": scenario.source, "kernels": data})
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}: expected a writable file") from None

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from bhyvesim.errors import UsageError
+from bhyvesim.cli.files import write_text
 from bhyvesim.gpt.revisions import NEWEST, REVISIONS
 
 STARTER = f"""\
@@ -51,13 +51,7 @@ def init(file: str | None) -> None:
     if file is None:
         sys.stdout.write(STARTER)
         return
-    try:
-        with open(file, "x", encoding="utf-8") as out:
-            out.write(STARTER)
-    except FileExistsError:
-        raise UsageError(f"{file}: exists already: expected a new file") from None
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}: expected a writable file") from None
+    write_text(file, STARTER, new=True)
 
 
 @click.command()

@@ -56,6 +56,13 @@ def test_addresses_are_never_shortened(columns):
     assert "…" not in on_terminal("list", columns=columns)
 
 
+def test_colour_follows_the_environment(monkeypatch, cli):
+    assert "\x1b" not in cli("list", "--format", "table").out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[1m" in cli("list", "--format", "table").out
+    assert "\x1b" not in cli("list").out
+
+
 def test_plain_on_request():
     assert on_terminal("--get-memmap", "--format=plain").splitlines()[1] == (
         "0           3072MB      sysmem      0           RWX   "

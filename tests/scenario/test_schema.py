@@ -8,7 +8,10 @@ import jsonschema
 import pytest
 import yaml
 
-from bhyvesim.config import scenario, vm
+from bhyvesim.config import vm
+from bhyvesim.config.scenarios.expectations import STATE
+from bhyvesim.config.scenarios.matrix import AXES
+from bhyvesim.config.scenarios.steps import STEPS
 from tests.cli.test_errors import BAD_VMS
 from tests.conftest import ROOT
 from tests.scenario.test_mistakes import HEAD, MISTAKES
@@ -56,20 +59,20 @@ def test_the_schemas_are_schemas(schema):
 def test_both_know_the_same_keys(schema):
     assert set(schema("vm")["properties"]) == set(vm.KEYS)
     description = schema("scenario")
-    assert set(description["properties"]["matrix"]["properties"]) == set(scenario.AXES)
+    assert set(description["properties"]["matrix"]["properties"]) == set(AXES)
     steps = {
         name: set(form["properties"][name].get("properties", ()))
         for form in description["properties"]["steps"]["items"]["anyOf"]
         if "properties" in form
         for name in form["properties"]
-        if name in scenario.STEPS
+        if name in STEPS
     }
-    keys = {name: set(known) for name, (known, _, _) in scenario.STEPS.items()}
+    keys = {name: set(known) for name, (known, _, _) in STEPS.items()}
     assert {name: steps[name] for name in keys if keys[name]} == {
         n: k for n, k in keys.items() if k
     }
-    results = {"when", "ok", "errno", "panic", *scenario._STATE}
-    results |= {name for _, _, names in scenario.STEPS.values() for name in names}
+    results = {"when", "ok", "errno", "panic", *STATE}
+    results |= {name for _, _, names in STEPS.values() for name in names}
     assert set(description["definitions"]["expect"]["anyOf"][1]["properties"]) == results
 
 

@@ -1,0 +1,84 @@
+"""The matrix of a scenario, multiplied out into cells."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
+from bhyvesim.config import readers as r
+from bhyvesim.config.document import Mapping, Node, Scalar
+from bhyvesim.config.scenarios import nodes as n
+from bhyvesim.config.vm import KEYS as VM_KEYS
+from bhyvesim.config.vm import read_vm
+from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.scenario.model import CellSpec
+from bhyvesim.units import shorten
+
+KERNEL_AXES = ("gpt", "debug", "assertions")
+AXES = (*KERNEL_AXES, *(key for key in VM_KEYS if key not in ("name", "kernel")))
+MAX_CELLS = 100_000
+
+Axes = dict[str, tuple[Node, ...]]
+
+
+def read_matrix(node: Node) -> Axes:
+    """The values of each axis, as nodes."""
+    fields = r.Fields(node, AXES)
+    axes = {}
+    for axis in fields.node.items:
+        value = fields.node.items[axis]
+        if axis == "gpt" and isinstance(value, Scalar) and value.text == "all":
+            values: tuple[Node, ...] = tuple(replace(value, text=name) for name in REVISIONS)
+        else:
+            values = r.items(lambda item: item)(value)
+        if not values:
+            raise value.error("an empty list", "at least one value")
+        words = [n.word_of(item) for item in values]
+        for item, word in zip(values, words, strict=True):
+            if words.count(word) > 1:
+                raise item.error(f"{shorten(word)} stands twice", "each value once")
+        axes[axis] = values
+    if not axes:
+        raise node.error("an empty matrix", f"one or more of {r.listed(AXES)}")
+    return axes
+
+
+def cells_of(vm: Mapping, axes: Axes) -> Iterator[CellSpec]:
+    """Every combination, with the VM that it makes of *vm*."""
+    count = 1
+    for values in axes.values():
+        count *= len(values)
+    if count > MAX_CELLS:
+        raise vm.error(f"a matrix of {count} cells", f"at most {MAX_CELLS}")
+    for combination in itertools.product(*axes.values()):
+        chosen = dict(zip(axes, combination, strict=True))
+        spec = read_vm(_with_axes(vm, chosen))
+        words = {axis: n.word_of(node) for axis, node in chosen.items()}
+        if "gpt" not in words:
+            words = {"gpt": spec.kernel.gpt, **words}
+        if "debug" not in words:
+            words["debug"] = "true" if spec.kernel.debug else "false"
+        yield CellSpec(words, spec)
+
+
+def _with_axes(vm: Mapping, chosen: dict[str, Node]) -> Mapping:
+    """*vm* with the chosen values in place of its own."""
+    items = dict(vm.items)
+    keys = dict(vm.keys)
+    kernel = {axis: node for axis, node in chosen.items() if axis in KERNEL_AXES}
+    if kernel:
+        old = items.get("kernel")
+        base = old if isinstance(old, Mapping) else Mapping(*n.place_of(vm), "kernel", {}, {})
+        inner_keys = {**base.keys, **{k: _key(k, node) for k, node in kernel.items()}}
+        items["kernel"] = replace(base, items={**base.items, **kernel}, keys=inner_keys)
+        keys.setdefault("kernel", _key("kernel", vm))
+    for axis, node in chosen.items():
+        if axis not in KERNEL_AXES:
+            items[axis] = node
+            keys[axis] = _key(axis, node)
+    return replace(vm, items=items, keys=keys)
+
+
+def _key(name: str, node: Node) -> Scalar:
+    return Scalar(*n.place_of(node), name, name, True)

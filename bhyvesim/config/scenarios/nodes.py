@@ -1,0 +1,84 @@
+"""Small readings of nodes that scenarios' matrices, steps and expectations share."""
+
+from __future__ import annotations
+
+import re
+
+from bhyvesim.config import readers as r
+from bhyvesim.config.document import Mapping, Node, Scalar, Sequence
+from bhyvesim.errors import BadValue
+from bhyvesim.scenario.model import Series
+from bhyvesim.units import U64_END, parse_size, shorten
+
+
+def word_of(node: Node) -> str:
+    """How an axis value is shown and matched."""
+    if isinstance(node, Scalar):
+        return node.text
+    if isinstance(node, Sequence):
+        return "[" + " ".join(map(word_of, node.items)) + "]"
+    assert isinstance(node, Mapping)
+    return "{" + " ".join(f"{key}:{word_of(value)}" for key, value in node.items.items()) + "}"
+
+
+def place_of(node: Node) -> tuple[str, int, int]:
+    return node.source, node.line, node.column
+
+
+def number(node: Node) -> int:
+    """A size or address as the kernel may be asked for it: aligned or not, negative or not."""
+    word = r.scalar(node, "a number such as 0x1000 or 2M")
+    try:
+        return -parse_size(word[1:]) if word.startswith("-") else parse_size(word)
+    except BadValue as error:
+        raise node.error(error.problem, error.expected) from None
+
+
+def positive(node: Node) -> int:
+    number = r.integer(node)
+    if number <= 0:
+        raise node.error(f"{number} is not positive", "an integer from 1 on")
+    return number
+
+
+def byte(node: Node) -> int:
+    value = r.natural(node)
+    if value > 255:
+        raise node.error(f"{value:#x} is no byte", "0 to 0xff")
+    return value
+
+
+def series(node: Node) -> Series:
+    if isinstance(node, Scalar):
+        return Series(u64(node))
+    fields = r.Fields(node, ("from", "step"))
+    return Series(fields.get("from", u64, 0), fields.get("step", r.integer, 1))
+
+
+def u64(node: Node) -> int:
+    number = r.natural(node)
+    if number >= U64_END:
+        raise node.error(f"{number:#x} is too large", "a number below 2^64")
+    return number
+
+
+_PAGES = re.compile(r"(?P<first>\d+)(-(?P<last>\d+)(/(?P<every>\d+))?)?", re.ASCII)
+
+
+def pages(node: Node) -> int:
+    """A bitmap from ``0``, ``0-16``, ``0-255/8`` or several of these, with commas."""
+    if isinstance(node, Scalar) and not node.text.strip():
+        return 0
+    bitmap = 0
+    for part in r.scalar(node, "pages such as 0, 0-16 or 0-255/8").split(","):
+        match = _PAGES.fullmatch(part.strip())
+        if match is None or len(part) > 60:
+            raise node.error(f"{shorten(part)} are no pages", "pages such as 0, 0-16 or 0-255/8")
+        first = int(match["first"])
+        last = int(match["last"] or first)
+        every = int(match["every"] or 1)
+        if last < first or last > 1 << 24 or every < 1:
+            raise node.error(f"{shorten(part)} are no pages", "first-last/every, below 2^24")
+        for page in range(first, last + 1, every):
+            bitmap |= 1 << page
+    return bitmap
