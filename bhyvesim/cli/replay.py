@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any
 
 import click
 
@@ -15,6 +15,8 @@ from bhyvesim.errors import BadValue, UsageError
 from bhyvesim.replay import Replayer, parse_line
 
 _SHOWN = 10
+_LONG = 100_000  # bytes on disk from which a file gets a progress bar
+_LINES_A_TICK = 50
 
 
 @click.command()
@@ -29,9 +31,10 @@ def replay(files: tuple[str, ...], check: bool) -> int:
     a FILE that ends in .gz is unpacked. No stored VM is touched.
     """
     checker = _Checker() if check else None
+    printing = checker is None and sys.stdout.isatty()  # a bar would stand among the results
     for path in files:
         replayer = Replayer()
-        with _lines(path) as lines:
+        with _lines(path, quiet=printing) as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     _run_line(replayer, line, path, number, checker)
@@ -94,34 +97,37 @@ def _compact(value: Any) -> str:
 
 
 @contextmanager
-def _lines(path: str) -> Iterator[Iterable[str]]:
+def _lines(path: str, *, quiet: bool) -> Iterator[Iterable[str]]:
     """The lines of a file, one at a time; with a progress bar where a person waits for it."""
     try:
-        with _open(path) as (raw, size), _progress(path, size) as advance:
+        with _open(path) as (raw, file), _progress(path, file, quiet=quiet) as advance:
             yield _decoded(raw, path, advance)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}: expected a readable file") from None
 
 
 @contextmanager
-def _open(path: str) -> Iterator[tuple[Iterable[bytes], int | None]]:
+def _open(path: str) -> Iterator[tuple[Iterable[bytes], IO[bytes] | None]]:
+    """The lines, and the file on disk that they come from; its position tells how far they are."""
     if path == "-":
         yield sys.stdin.buffer, None
-    elif path.endswith(".gz"):
-        import gzip
+        return
+    with open(path, "rb") as file:
+        if path.endswith(".gz"):
+            import gzip
 
-        with gzip.open(path) as unpacked:
-            yield unpacked, None
-    else:
-        with open(path, "rb") as file:
-            yield file, os.fstat(file.fileno()).st_size
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                yield unpacked, file
+        else:
+            yield file, file
 
 
-def _decoded(raw: Iterable[bytes], path: str, advance: Any) -> Iterator[str]:
+def _decoded(raw: Iterable[bytes], path: str, advance: Callable[[], None]) -> Iterator[str]:
     number = 1
     try:
         for line in raw:
-            advance(len(line))
+            if number % _LINES_A_TICK == 0:
+                advance()
             yield line.decode("utf-8")
             number += 1
     except UnicodeDecodeError:
@@ -131,12 +137,11 @@ def _decoded(raw: Iterable[bytes], path: str, advance: Any) -> Iterator[str]:
 
 
 @contextmanager
-def _progress(path: str, size: int | None) -> Iterator[Any]:
+def _progress(path: str, file: IO[bytes] | None, *, quiet: bool) -> Iterator[Callable[[], None]]:
     """A bar on a terminal's standard error, for files long enough to wait for."""
-    long_enough = size is None or size > 1 << 20
-    if path == "-" or not long_enough or not sys.stderr.isatty() or sys.stdout.isatty():
-        with nullcontext():
-            yield lambda count: None
+    size = 0 if file is None else os.fstat(file.fileno()).st_size
+    if file is None or quiet or size < _LONG or not sys.stderr.isatty():
+        yield lambda: None
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -146,13 +151,4 @@ def _progress(path: str, size: int | None) -> Iterator[Any]:
     bar = Progress(*columns, TimeRemainingColumn(), console=console(sys.stderr), transient=True)
     with bar:
         task = bar.add_task("", total=size)
-        waiting = 0
-
-        def advance(count: int) -> None:
-            nonlocal waiting
-            waiting += count
-            if waiting > 1 << 16:
-                bar.advance(task, waiting)
-                waiting = 0
-
-        yield advance
+        yield lambda: bar.update(task, completed=file.tell())

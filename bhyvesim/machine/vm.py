@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from bhyvesim.errors import BadValue, Frame, KernelPanic, NotRunning, Refused
 from bhyvesim.gpt.revisions import NEWEST, REVISIONS, Revision
 from bhyvesim.gpt.rows import node_rows, pte_rows
+from bhyvesim.gpt.walk import WalkStep, walk
 from bhyvesim.kernel import Assertions, Kernel
 from bhyvesim.machine.memory import MAX_MEMMAPS, Memmap, Memseg
 from bhyvesim.prot import ALL
@@ -311,6 +312,17 @@ class Machine:
         self.slots[slot] = memmap
         if memmap is not None:
             self.space.restore(memmap.span, self._host_pfn(memmap), memmap.prot)
+
+    def walk(self, gpa: int) -> list[WalkStep]:
+        """The entries that hardware uses for *gpa*, from the root down to the last there is.
+
+        >>> vm = Machine()
+        >>> vm.alloc_memseg(0, 0x200000)
+        >>> vm.mmap_memseg(gpa=0, segid=0, segoff=0, length=0x200000, prot=7)
+        >>> [(step.level, step.slot, bool(step.entry)) for step in vm.walk(0x5000)]
+        [(4, 0, True), (3, 0, True), (2, 0, True), (1, 5, False)]
+        """
+        return walk(self.space.gpt, gpa)
 
     def _host_pfn(self, memmap: Memmap) -> int:
         return self.segs[memmap.segid].host_pfn + (memmap.segoff >> PAGE_SHIFT)
