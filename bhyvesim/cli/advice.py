@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 
 import click
 
@@ -140,4 +141,6 @@ def _explain_code(code: str) -> None:
     if rule is None:
         known = ", ".join(RULES)
         raise UsageError(f"{code[:40]!r} explains nothing: expected a crash id, or one of {known}")
-    sys.stdout.write(f"{rule.code} ({rule.name}): {rule.summary}\n")
+    sys.stdout.write(
+        f"{rule.code} ({rule.name}): {rule.summary}\n\n{textwrap.fill(rule.why, 78)}\n"
+    )

@@ -72,7 +72,13 @@ class LazyGroup(click.Group):
         """Commands and options, bhyvectl's included."""
         from bhyvesim.cli.bhyvectl_options import SIMULATED
 
-        known = super().shell_complete(ctx, incomplete)
+        known = [
+            CompletionItem(name, help=line)
+            for name, (_, _, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        # The root's own options; click's group would load every command to see if it is hidden.
+        known += click.Command.shell_complete(self, ctx, incomplete)
         mine = {item.value for item in known}
         theirs = (f"--{name}" for name in sorted(SIMULATED))
         if incomplete.startswith("-"):

@@ -220,7 +220,7 @@ class Gpt(ABC):
     def pieces(self, pages: range) -> Iterator[Piece]:
         """The leaves of *pages*: a partial first, runs of whole ones, a partial last.
 
-        Taken before the first is yielded, so the caller may change what it was given.
+        The caller may change the leaves of a piece before it asks for the next.
         """
         lo, hi = pages.start, pages.stop
         if lo >= hi:

@@ -32,23 +32,92 @@ class Rule:
     code: str
     name: str
     summary: str
+    why: str  # what comes of it, for ``explain``
 
 
 RULES = {
     rule.code: rule
     for rule in (
-        Rule("BV101", "shared-leaf", "two mappings share the leaf table of 2 MiB"),
-        Rule("BV102", "ends-on-neighbour", "a mapping ends where another begins"),
-        Rule("BV103", "crosses-512-gib", "a mapping crosses a multiple of 512 GiB"),
-        Rule("BV104", "above-vmspace", "a mapping reaches past the end of the vmspace, 64 TiB"),
-        Rule("BV105", "overlap", "two mappings overlap"),
-        Rule("BV106", "rom-off-4-gib", "a boot ROM does not end at 4 GiB"),
-        Rule("BV107", "unmapped-segment", "a segment is never mapped"),
-        Rule("BV108", "partly-mapped-segment", "a segment is mapped only in part"),
-        Rule("BV109", "too-many-maps", "there are more mappings than slots"),
-        Rule("BV110", "bad-segment", "a mapping has no segment to lie in"),
-        Rule("BV111", "bad-segment-id", "a segment id that not every kernel has"),
-        Rule("BV112", "hole-beside-mapping", "a mapping leaves a hole in the leaf it ends in"),
+        Rule(
+            "BV101",
+            "shared-leaf",
+            "two mappings share the leaf table of 2 MiB",
+            "Kernels before 14367 free a leaf with the first mapping that is unmapped from "
+            "it. A DEBUG kernel panics over the entries of the other (panic A); a production "
+            "kernel loses them.",
+        ),
+        Rule(
+            "BV102",
+            "ends-on-neighbour",
+            "a mapping ends where another begins",
+            "13932 takes the end of a range as inclusive: unmapping the first mapping also "
+            "zeroes the first page of the second, and then vacates it (bug 14042). Harmless "
+            "where the second one is gone by then.",
+        ),
+        Rule(
+            "BV103",
+            "crosses-512-gib",
+            "a mapping crosses a multiple of 512 GiB",
+            "15844 finds no leaf past such a line when it makes the mapping, and fails a "
+            "VERIFY: every kernel of that revision panics, DEBUG or not (panic C, or D where "
+            "a table exists there already).",
+        ),
+        Rule(
+            "BV104",
+            "above-vmspace",
+            "a mapping reaches past the end of the vmspace, 64 TiB",
+            "The kernel refuses it with EFAULT. 13932 and 14042 look only at where it begins.",
+        ),
+        Rule(
+            "BV105",
+            "overlap",
+            "two mappings overlap",
+            "The kernel refuses the second with EFAULT.",
+        ),
+        Rule(
+            "BV106",
+            "rom-off-4-gib",
+            "a boot ROM does not end at 4 GiB",
+            "A processor starts 16 bytes below 4 GiB; the guest would find no firmware there.",
+        ),
+        Rule(
+            "BV107",
+            "unmapped-segment",
+            "a segment is never mapped",
+            "Its memory is taken from the host, and the guest cannot reach it.",
+        ),
+        Rule(
+            "BV108",
+            "partly-mapped-segment",
+            "a segment is mapped only in part",
+            "The rest of its memory is taken from the host, and the guest cannot reach it.",
+        ),
+        Rule(
+            "BV109",
+            "too-many-maps",
+            "there are more mappings than slots",
+            "A VM has eight slots; the ninth mapping is refused with ENOSPC.",
+        ),
+        Rule(
+            "BV110",
+            "bad-segment",
+            "a mapping has no segment to lie in",
+            "The kernel refuses it with EINVAL: there is no such segment, or the mapping "
+            "reaches past its end.",
+        ),
+        Rule(
+            "BV111",
+            "bad-segment-id",
+            "a segment id that not every kernel has",
+            "Ids are 0 to 3, and 4 only from 15844 on; others are refused with EINVAL.",
+        ),
+        Rule(
+            "BV112",
+            "hole-beside-mapping",
+            "a mapping leaves a hole in the leaf it ends in",
+            "On 13896 a guest that touches a page of that leaf which no mapping covers panics "
+            "the host, DEBUG or not (panic B).",
+        ),
     )
 }
 

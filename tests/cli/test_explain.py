@@ -62,7 +62,9 @@ def test_the_line_and_the_table_added_twice(cli, vm_file, golden):
 
 def test_codes_and_revisions(cli):
     for code, rule in RULES.items():
-        assert cli("explain", code.lower()).out == f"{code} ({rule.name}): {rule.summary}\n"
+        head, _, why = cli("explain", code.lower()).out.partition("\n\n")
+        assert head == f"{code} ({rule.name}): {rule.summary}"
+        assert " ".join(why.split()) == rule.why
     assert "closed ranges" in cli("explain", "revision-13932").out
 
 

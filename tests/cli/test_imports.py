@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -11,15 +12,22 @@ HEAVY = {"rich", "yaml", "asyncio", "importlib.metadata", "hypothesis", "multipr
 ENGINE = {"bhyvesim.gpt", "bhyvesim.machine.vm", "bhyvesim.vmspace"}
 
 
-def imported_by(*argv: str) -> set[str]:
+def imported_by(*argv: str, **environment: str) -> set[str]:
     script = (
-        "import sys; from bhyvesim.cli import run; status = run(sys.argv[1:]);"
-        "print(*sys.modules, sep='\\n', file=sys.stderr); sys.exit(status)"
+        "import sys\nfrom bhyvesim.cli import run\n"
+        "try: sys.exit(run(sys.argv[1:]))\n"
+        "finally: print(*sys.modules, sep='\\n', file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, *argv], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, *argv],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    return set(done.stderr.split())
+    modules = set(done.stderr.split())
+    assert "bhyvesim.cli" in modules
+    return modules
 
 
 def test_printing_a_memory_map_imports_neither_click_nor_the_engine(cli, config):
@@ -30,6 +38,12 @@ def test_printing_a_memory_map_imports_neither_click_nor_the_engine(cli, config)
 @pytest.mark.parametrize("argv", [("--help",), ("--version",), ("list",)])
 def test_light_commands_import_nothing_heavy(argv):
     assert not imported_by(*argv) & HEAVY
+
+
+def test_completing_a_command_imports_none_of_them():
+    completing = {"_BHYVESIM_COMPLETE": "bash_complete", "COMP_CWORD": "1"}
+    modules = imported_by(COMP_WORDS="bhyvesim reb", **completing)
+    assert not modules & (HEAVY | ENGINE | {"bhyvesim.cli.lifecycle"})
 
 
 def test_help_does_not_import_the_engine():
