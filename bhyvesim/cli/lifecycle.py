@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
 
 import click
 
@@ -19,7 +17,7 @@ from bhyvesim.cli.params import (
 )
 from bhyvesim.cli.session import Format, Panicked, Session
 from bhyvesim.prot import format_prot
-from bhyvesim.report.model import Column, Report
+from bhyvesim.report import lifecycle as layouts
 from bhyvesim.units import PAGE_SHIFT, format_size
 from bhyvesim.vmm.life import Booted, Rebooted
 from bhyvesim.vmm.spec import TouchSpec, VmSpec
@@ -55,7 +53,7 @@ def create(
     booted = actions.create(session, spec, replace=replace)
     say_created(session, spec, booted)
     if fmt is not None:
-        session.emit(_booted(spec, booted), fmt)
+        session.emit(layouts.booted(spec, booted), fmt)
 
 
 @click.command()
@@ -74,7 +72,7 @@ def reboot(session: Session, fmt: Format | None) -> None:
     spec, rebooted = actions.reboot(session)
     say_rebooted(session, spec, rebooted)
     if fmt is not None:
-        session.emit(_rebooted(spec, rebooted), fmt)
+        session.emit(layouts.rebooted(spec, rebooted), fmt)
 
 
 @click.command()
@@ -94,7 +92,7 @@ def touch(session: Session, gpa: int, length: int, prot: int, fmt: Format | None
     if length == 0:
         raise click.BadParameter("0 is no length", param_hint="--len")
     access = actions.touch(session, TouchSpec(gpa, length, prot))
-    session.emit(_touched(access.ok, access.mapped, access.fault, access.gpa), fmt)
+    session.emit(layouts.touched(access), fmt)
     return 0 if access.fault is None else 1
 
 
@@ -123,8 +121,15 @@ def destroy(session: Session, everything: bool, fmt: Format | None) -> int:
         else:
             status = max(status, say_destroyed(session, name, outcome))
     if fmt is not None:
-        session.emit(_destroyed(outcomes), fmt)
+        session.emit(layouts.destroyed([(name, *_outcome(o)) for name, o in outcomes]), fmt)
     return status
+
+
+def _outcome(outcome: int | Panicked | None) -> tuple[str, int | None]:
+    """A word for what became of a VM, and how many tables leaked."""
+    if isinstance(outcome, Panicked):
+        return "panicked", None
+    return ("forgotten", None) if outcome is None else ("destroyed", outcome)
 
 
 def say_created(session: Session, spec: VmSpec, booted: Booted) -> None:
@@ -178,54 +183,3 @@ def say_destroyed(session: Session, name: str, leaked: int | None) -> int:
 def _say_failures(session: Session, booted: Booted) -> None:
     for failure in booted.failures:
         session.warn(f"warning: the guest's access at {failure.gpa:#x} failed: {failure.fault}")
-
-
-def _touched(ok: int, mapped: int, fault: str | None, gpa: int | None) -> Report:
-    where = "" if gpa is None else f"{gpa:#x}"
-    rows = ((str(ok), str(mapped), fault or "none", where),)
-    columns = (Column("Accessed", True), Column("Mapped", True), Column("Fault"), Column("At"))
-    return Report(columns, rows, {"ok": ok, "mapped": mapped, "fault": fault, "gpa": gpa})
-
-
-def _booted(spec: VmSpec, booted: Booted) -> Report:
-    data = {"name": spec.name, **_boot_data(booted)}
-    rows = ((spec.name, str(booted.accessed), str(booted.mapped), str(len(booted.failures))),)
-    columns = (
-        Column("NAME"),
-        Column("TOUCHED", True),
-        Column("MAPPED", True),
-        Column("FAULTS", True),
-    )
-    return Report(columns, rows, data)
-
-
-def _boot_data(booted: Booted) -> dict[str, Any]:
-    faults = [{"gpa": failure.gpa, "fault": failure.fault} for failure in booted.failures]
-    return {"accessed": booted.accessed, "mapped": booted.mapped, "faults": faults}
-
-
-def _rebooted(spec: VmSpec, rebooted: Rebooted) -> Report:
-    lost = [{"gpa": gpa, "pages": pages} for gpa, pages in rebooted.lost]
-    counts = {"resident": rebooted.resident, "present": rebooted.present}
-    data = {"name": spec.name, **_boot_data(rebooted.booted), "lost": lost, **counts}
-    pages = sum(run["pages"] for run in lost)
-    rows = ((spec.name, str(pages), str(rebooted.resident), str(rebooted.present)),)
-    columns = (
-        Column("NAME"),
-        Column("LOST", True),
-        Column("RESIDENT", True),
-        Column("MAPPED", True),
-    )
-    return Report(columns, rows, data)
-
-
-def _destroyed(outcomes: Sequence[tuple[str, int | Panicked | None]]) -> Report:
-    rows, data = [], []
-    for name, outcome in outcomes:
-        panicked = isinstance(outcome, Panicked)
-        leaked = outcome if isinstance(outcome, int) else None
-        word = "panicked" if panicked else "forgotten" if outcome is None else "destroyed"
-        rows.append((name, word, "" if leaked is None else str(leaked)))
-        data.append({"name": name, "outcome": word, "leaked": leaked})
-    columns = (Column("NAME"), Column("OUTCOME"), Column("LEAKED", True))
-    return Report(columns, tuple(rows), {"destroyed": data})
