@@ -173,8 +173,6 @@ class Machine:
         if pfn < 0 or end > 1 << PFN_BITS:
             raise Refused("ENOMEM", f"segment {segid} does not fit below host PFN 2^{PFN_BITS}")
         self.segs[segid] = Memseg(segid, length, name, pfn)
-        for written in [p for p in self.contents if pfn <= p < end]:
-            del self.contents[written]  # the kernel hands out zeroed pages
         self.next_host_pfn = max(self.next_host_pfn, end)
 
     def mmap_memseg(
