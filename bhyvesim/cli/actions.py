@@ -45,7 +45,7 @@ def create(session: Session, spec: VmSpec, *, replace: bool) -> life.Booted:
 def reboot(session: Session) -> tuple[VmSpec, life.Rebooted]:
     """VM_REINIT, the ROM mapped again, the guest booted."""
     with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
-        spec, machine = _load(transaction, session.name(transaction))
+        spec, machine = _load(transaction.vm(session.name(transaction)))
         with _panics(session, transaction, spec, machine, "reboot"):
             rebooted = life.reboot(machine, spec)
             transaction.put(_row(spec, machine))
@@ -56,10 +56,10 @@ def reboot(session: Session) -> tuple[VmSpec, life.Rebooted]:
 def touch(session: Session, wanted: TouchSpec) -> Access:
     """Guest accesses of one span."""
     with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
-        name = session.name(transaction)
-        spec, machine = _load(transaction, name)
-        if transaction.vm(name).state == "off":
-            raise Refused("EBUSY", f"{name} is powered off; a reboot starts its guest again")
+        row = transaction.vm(session.name(transaction))
+        spec, machine = _load(row)
+        if row.state == "off":
+            raise Refused("EBUSY", f"{row.name} is powered off; a reboot starts its guest again")
         with _panics(session, transaction, spec, machine, "touch"):
             access = life.touch_span(machine, wanted)
             transaction.put(_row(spec, machine))
@@ -80,8 +80,7 @@ def set_memory(session: Session, mebibytes: int) -> None:
         raise UsageError(f"--set-mem={mebibytes}: expected a number of MiB from 1 on")
     layout = LAYOUTS["bhyve"](-(-mebibytes // 2) * 2 * MIB, 0, {})
     with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
-        name = session.name(transaction)
-        spec, machine = _load(transaction, name)
+        spec, machine = _load(transaction.vm(session.name(transaction)))
         more = replace(spec, segments=layout.segments, mappings=layout.mappings)
         with _panics(session, transaction, spec, machine, "set-mem"):
             life.allocate(machine, more)
@@ -96,21 +95,16 @@ def set_memory(session: Session, mebibytes: int) -> None:
 def power_off(session: Session) -> None:
     """Stop the guest; its memory stays until destroy. Raises Refused (EALREADY) a second time."""
     with session.store.writing() as transaction:
-        name = session.name(transaction)
-        row = transaction.vm(name)
-        _load(transaction, name)
+        row = transaction.vm(session.name(transaction))
+        _load(row)
         if row.state == "off":
-            raise Refused("EALREADY", f"{name} is powered off already")
+            raise Refused("EALREADY", f"{row.name} is powered off already")
         transaction.put(row._replace(state="off"))
 
 
 def inspect(session: Session) -> Machine:
     """The machine as it is, to be looked at; after a panic, as its crash dump has it."""
-    with session.store.reading() as transaction:
-        row = transaction.vm(session.name(transaction))
-    if row.panicked:
-        session.note(f"{row.name} has panicked: this is from its crash dump, crash {row.crash}")
-    return _decode(row)[1]
+    return _decode(session.stored_to_show())[1]
 
 
 def destroy(session: Session) -> tuple[str, int | None]:
@@ -160,12 +154,12 @@ def log_warnings(session: Session, machine: Machine) -> None:
         session.note(f"{warned.message} [{detail}]")
 
 
-def _load(transaction: Transaction, name: str) -> tuple[VmSpec, Machine]:
-    row = transaction.vm(name)
+def _load(row: VmRow) -> tuple[VmSpec, Machine]:
+    """A machine to work on. Raises Refused (PANICKED) where its kernel is gone."""
     spec, machine = _decode(row)
     if row.panicked:
         raise Refused(
-            "PANICKED", f"{name} has panicked; only destroy and create --replace change it"
+            "PANICKED", f"{row.name} has panicked; only destroy and create --replace change it"
         )
     return spec, machine
 
@@ -189,10 +183,11 @@ def _row(spec: VmSpec, machine: Machine, crash: int | None = None) -> VmRow:
 
 
 def _destroy(session: Session, transaction: Transaction, name: str) -> int | None:
-    if transaction.vm(name).panicked:
+    row = transaction.vm(name)
+    if row.panicked:
         transaction.remove(name)
         return None
-    spec, machine = _load(transaction, name)
+    spec, machine = _load(row)
     with _panics(session, transaction, spec, machine, "destroy"):
         leaked = machine.destroy()
     transaction.remove(name)
@@ -210,7 +205,7 @@ def _panics(
     except KernelPanic as panic:
         log_warnings(session, machine)
         time_ns = session.now_ns()
-        name = f"{spec.name}/{operation}/{time_ns}/{len(transaction.crashes())}"
+        name = f"{spec.name}/{operation}/{time_ns}/{transaction.crash_count()}"
         details = {
             "uuid": str(uuid.uuid5(_UUIDS, name)),
             "operation": operation,

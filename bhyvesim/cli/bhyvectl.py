@@ -15,7 +15,6 @@ from bhyvesim.cli.session import FORMATS, Format, Session, decoding
 from bhyvesim.errors import UsageError
 from bhyvesim.report.memory import memory_map, segments
 from bhyvesim.store.maps import Maps, decode_maps
-from bhyvesim.store.store import VmRow
 
 # Ours, beside bhyvectl's: never abbreviated, so that they make nothing ambiguous.
 OURS = {"config": True, "format": True, "replace": False, "quiet": False}
@@ -117,7 +116,7 @@ def _show_maps(session: Session, options: dict[str, str], fmt: Format | None) ->
     wanted = options.keys() & {"get-memseg", "get-memmap", "get-lowmem", "get-highmem"}
     if not wanted:
         if not options.keys() - {"vm", "cpu", "format", "quiet"}:
-            _stored(session)  # bhyvectl opens the VM, and that may fail
+            session.stored()  # bhyvectl opens the VM, and that may fail
         return
     maps = _maps(session)
     if "get-memseg" in wanted:
@@ -176,14 +175,7 @@ def _end(session: Session, options: dict[str, str]) -> int:
     return status
 
 
-def _stored(session: Session) -> VmRow:
-    with session.store.reading() as transaction:
-        return transaction.vm(session.name(transaction))
-
-
 def _maps(session: Session) -> Maps:
-    row = _stored(session)
-    if row.panicked:
-        session.note(f"{row.name} has panicked: this is from its crash dump, crash {row.crash}")
+    row = session.stored_to_show()
     with decoding(row.name):
         return decode_maps(row.maps)

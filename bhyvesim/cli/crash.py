@@ -12,6 +12,7 @@ import click
 from bhyvesim.cli.actions import decode_crash
 from bhyvesim.cli.params import format_option
 from bhyvesim.cli.session import Format, Session, decoding
+from bhyvesim.kernel import build_name
 from bhyvesim.report import crash as layouts
 from bhyvesim.report.model import Column, Report
 
@@ -32,7 +33,7 @@ def list_crashes(session: Session, fmt: Format | None) -> None:
     for row in stored:
         dump = decode_crash(row)
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(dump.seconds))
-        build = "DEBUG" if dump.debug else "production"
+        build = build_name(dump.debug)
         rows.append((str(row.id), row.vm, when, f"{dump.gpt} {build}", dump.message))
         data.append(
             {

@@ -6,6 +6,7 @@ import click
 
 from bhyvesim.cli.params import format_option
 from bhyvesim.cli.session import Format, Session, decoding
+from bhyvesim.kernel import build_name
 from bhyvesim.report.model import Column, Report
 from bhyvesim.store.codec import decode_spec
 from bhyvesim.units import format_size
@@ -22,7 +23,7 @@ def list_vms(session: Session, fmt: Format | None) -> None:
     for head in heads:
         with decoding(head.name):
             spec = decode_spec(head.spec)
-        build = "DEBUG" if spec.kernel.debug else "production"
+        build = build_name(spec.kernel.debug)
         rows.append(
             (
                 head.name,

@@ -16,6 +16,7 @@ from bhyvesim.cli.params import (
     vm_option,
 )
 from bhyvesim.cli.session import Format, Panicked, Session
+from bhyvesim.kernel import build_name
 from bhyvesim.prot import format_prot
 from bhyvesim.report import lifecycle as layouts
 from bhyvesim.units import PAGE_SHIFT, format_size
@@ -134,7 +135,7 @@ def _outcome(outcome: int | Panicked | None) -> tuple[str, int | None]:
 
 def say_created(session: Session, spec: VmSpec, booted: Booted) -> None:
     """What came of a create, for the person at the terminal."""
-    build = "DEBUG" if spec.kernel.debug else "production"
+    build = build_name(spec.kernel.debug)
     session.note(
         f"created {spec.name}: {format_size(spec.memory)} on kernel {spec.kernel.gpt} {build}, "
         f"{spec.npt.upper()}; the guest touched {booted.accessed} pages"

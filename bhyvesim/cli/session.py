@@ -10,7 +10,7 @@ from typing import Literal
 
 from bhyvesim.errors import BhyvesimError, Refused, StateError, UsageError
 from bhyvesim.report.model import Report
-from bhyvesim.store.store import Store, Transaction
+from bhyvesim.store.store import Store, Transaction, VmRow
 
 Format = Literal["plain", "table", "json"]
 FORMATS: tuple[Format, ...] = ("plain", "table", "json")
@@ -54,6 +54,18 @@ class Session:
         if names:
             raise UsageError(f"which VM? expected --vm=NAME, one of {', '.join(names)}")
         raise Refused("ENOENT", "there is no VM; 'create --config FILE' makes one")
+
+    def stored(self) -> VmRow:
+        """The VM that is meant, as it is stored."""
+        with self.store.reading() as transaction:
+            return transaction.vm(self.name(transaction))
+
+    def stored_to_show(self) -> VmRow:
+        """:meth:`stored`, with a note where what is shown of it is from its crash dump."""
+        row = self.stored()
+        if row.panicked:
+            self.note(f"{row.name} has panicked: this is from its crash dump, crash {row.crash}")
+        return row
 
     def now_ns(self) -> int:
         """Nanoseconds since the epoch; ``$SOURCE_DATE_EPOCH`` stops the clock."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from bhyvesim.errors import BadValue, UsageError
+from bhyvesim.errors import UsageError
 from bhyvesim.units import shorten
 
 MAX_BYTES = 1 << 20
@@ -164,8 +164,3 @@ class _Builder:
     def error(self, event: Any, what: str, expected: str) -> ConfigError:
         mark = event.start_mark
         return ConfigError(self.source, mark.line + 1, mark.column + 1, what, expected)
-
-
-def at(node: Node, error: BadValue) -> ConfigError:
-    """*error* with the place of *node*."""
-    return node.error(error.problem, error.expected)

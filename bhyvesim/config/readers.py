@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from bhyvesim.config.document import Mapping, Node, Scalar, Sequence, at
+from bhyvesim.config.document import Mapping, Node, Scalar, Sequence
 from bhyvesim.errors import BadValue
 from bhyvesim.prot import parse_prot
 from bhyvesim.units import PAGE_SIZE, is_page_aligned, parse_address, parse_size, shorten
@@ -74,6 +74,14 @@ def scalar(node: Node, expected: str) -> str:
     return node.text
 
 
+def parsed(node: Node, parse: Callable[[str], int], word: str) -> int:
+    """What *parse* makes of *word*; its BadValue gets the place of *node*."""
+    try:
+        return parse(word)
+    except BadValue as error:
+        raise node.error(error.problem, error.expected) from None
+
+
 def text(node: Node) -> str:
     """A string, quoted or not; may be empty when quoted."""
     if isinstance(node, Scalar) and not node.plain:
@@ -130,10 +138,7 @@ def size(node: Node) -> int:
 def byte_count(node: Node) -> int:
     """A page-aligned number of bytes, from 0 on."""
     word = scalar(node, "a size such as 2M or 8G")
-    try:
-        number = parse_size(word)
-    except BadValue as error:
-        raise at(node, error) from None
+    number = parsed(node, parse_size, word)
     if not is_page_aligned(number):
         hint = f"; did you mean {word}M or {word}G?" if word.isdigit() else ""
         raise node.error(
@@ -153,19 +158,12 @@ def address(node: Node) -> int:
 
 def any_address(node: Node) -> int:
     """A guest-physical address."""
-    try:
-        return parse_address(scalar(node, "an address such as 0xffe00000"))
-    except BadValue as error:
-        raise at(node, error) from None
+    return parsed(node, parse_address, scalar(node, "an address such as 0xffe00000"))
 
 
 def length(node: Node) -> int:
     """A positive number of bytes, aligned or not."""
-    word = scalar(node, "a length such as 4K")
-    try:
-        number = parse_size(word)
-    except BadValue as error:
-        raise at(node, error) from None
+    number = parsed(node, parse_size, scalar(node, "a length such as 4K"))
     if number == 0:
         raise node.error("0 is no length", "a positive length")
     return number
@@ -173,10 +171,7 @@ def length(node: Node) -> int:
 
 def prot(node: Node) -> int:
     """A protection or an access: ``rwx``, ``r-x``, ``w``."""
-    try:
-        return parse_prot(scalar(node, "one or more of r, w, x"))
-    except BadValue as error:
-        raise at(node, error) from None
+    return parsed(node, parse_prot, scalar(node, "one or more of r, w, x"))
 
 
 def items(read: Callable[[Node], T]) -> Callable[[Node], tuple[T, ...]]:

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable
 
 from bhyvesim.config import readers as r
-from bhyvesim.config.document import ConfigError, Mapping, Node, Scalar, parse
+from bhyvesim.config.document import Mapping, Node, Scalar, parse
 from bhyvesim.config.scenarios import nodes as n
 from bhyvesim.config.scenarios.expectations import read_expectations
 from bhyvesim.config.scenarios.matrix import cells_of, read_matrix
 from bhyvesim.config.scenarios.steps import STEPS
+from bhyvesim.errors import UsageError
 from bhyvesim.scenario.model import CellSpec, Place, Scenario, Step
 from bhyvesim.units import shorten
 
@@ -25,26 +26,25 @@ class Sources:
         self._open: list[str] = []
 
     def load(self, path: str) -> Scenario:
-        """The scenario in *path*. Raises ConfigError, and what the file reader raises."""
-        fields = self._fields(path)
+        """The scenario in *path*. Raises UsageError, as the file reader does."""
+        fields = _fields(self._read_file(path), path)
         vm = self._vm_node(fields.need("vm", lambda node: node), path)
         axes = fields.get("matrix", read_matrix, dict[str, tuple[Node, ...]]())
         cells = tuple(cells_of(vm, axes))
         title = fields.need("title", r.text)
         return Scenario(title, path, cells, self._steps(fields, path, cells))
 
-    def _fields(self, path: str) -> r.Fields:
-        return r.Fields(parse(self._read_file(path), path), ("title", "vm", "matrix", "steps"))
+    def _named(self, path: str, node: Node, expected: str) -> bytes:
+        """The file that *node* names; what is wrong with it is said at *node*."""
+        try:
+            return self._read_file(path)
+        except UsageError as error:
+            raise node.error(str(error), expected) from None
 
     def _vm_node(self, node: Node, path: str) -> Mapping:
         if isinstance(node, Scalar):
             other = os.path.join(os.path.dirname(path), r.text(node))
-            try:
-                node = parse(self._read_file(other), other)
-            except ConfigError:
-                raise
-            except Exception as error:
-                raise node.error(str(error), "a VM description") from None
+            node = parse(self._named(other, node, "a VM description"), other)
         if not isinstance(node, Mapping):
             raise node.error(r.describe(node), "a VM description, or the path of one")
         return node
@@ -64,15 +64,14 @@ class Sources:
             other = os.path.join(os.path.dirname(path), r.text(included))
             if os.path.realpath(other) in self._open:
                 raise included.error(f"{shorten(other)} includes itself", "another file")
-            try:
-                inner = self._fields(other)
-            except ConfigError:
-                raise
-            except Exception as error:
-                raise included.error(str(error), "a scenario") from None
+            inner = _fields(self._named(other, included, "a scenario"), other)
             steps += self._steps(inner, other, cells)
         self._open.pop()
         return tuple(steps)
+
+
+def _fields(text: bytes, path: str) -> r.Fields:
+    return r.Fields(parse(text, path), ("title", "vm", "matrix", "steps"))
 
 
 def _include(node: Node) -> Node | None:

@@ -131,6 +131,12 @@ class Gpt(ABC):
 
     # What they share.
 
+    def make_leaves(self, pages: range) -> None:
+        """Make the leaf tables of *pages* that are missing, empty and without a count."""
+        for piece in self.pieces(pages):
+            if piece.leaf is None:
+                self.leaves.assign(piece.first, piece.end, EMPTY)
+
     def map_wired(self, pages: range, cls: int) -> None:
         """Put every page in the table at once; tables that are missing appear."""
         for piece in self.pieces(pages):

@@ -9,6 +9,7 @@ from typing import Any
 
 from bhyvesim.errors import Frame
 from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.kernel import build_name
 
 HOST = "bhyvesim"
 _MODULES = {
@@ -115,7 +116,7 @@ def _symbols(crash: Crash, functions: Sequence[str]) -> list[str]:
 
 def mdb(crash: Crash) -> str:
     """What mdb's ``::status`` and ``$C`` print for the dump."""
-    build = "DEBUG" if crash.debug else "production"
+    build = build_name(crash.debug)
     functions = ["vpanic", *crash.functions()]
     pointers = crash.frame_pointers(len(functions))
     lines = [

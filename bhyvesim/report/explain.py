@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from bhyvesim.errors import Frame
 from bhyvesim.gpt.levels import LEAF_SPAN
+from bhyvesim.kernel import build_name
 from bhyvesim.pte import FORMATS
 from bhyvesim.pte.format import pfn_of
 from bhyvesim.span import Span
@@ -43,7 +44,7 @@ class Case(NamedTuple):
 
 def explain(case: Case) -> str:
     """Cause, numbers, a picture of the addresses, and the revision that fixed it."""
-    build = "DEBUG" if case.debug else "production"
+    build = build_name(case.debug)
     head = f"{case.vm} panicked during {case.operation}, on kernel {case.gpt} {build}.\n"
     tell = _TELLERS.get(case.stack[0].function)
     if tell is None:

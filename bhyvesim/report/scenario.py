@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.kernel import build_name
 from bhyvesim.report.model import Column, Report
 from bhyvesim.scenario.model import CellResult, CellSpec, Failure, Scenario
 
-_BUILDS = {"true": "DEBUG", "false": "production"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -34,7 +34,7 @@ def matrix(scenario: Scenario, results: Sequence[CellResult]) -> Report:
 
 def row_label(cell: CellSpec) -> str:
     """The axes of *cell* other than the revision: ``DEBUG amd``, ``production memory=8G``."""
-    words = [_BUILDS[cell.axes["debug"]]]
+    words = [build_name(cell.axes["debug"] == "true")]
     for axis, value in cell.axes.items():
         if axis not in ("gpt", "debug"):
             words.append(value if axis == "cpu" else f"{axis}={value}")

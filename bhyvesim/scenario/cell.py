@@ -7,16 +7,16 @@ import time
 from bhyvesim.errors import KernelPanic, NotRunning, Refused
 from bhyvesim.machine.vm import Machine
 from bhyvesim.scenario.compare import mismatch
-from bhyvesim.scenario.model import CellResult, Failure, Observed, Scenario, Step
+from bhyvesim.scenario.model import (
+    PANIC_FUNCTIONS,
+    CellResult,
+    Failure,
+    Observed,
+    Scenario,
+    Step,
+)
 from bhyvesim.vmm.life import present_pages
 from bhyvesim.vmm.spec import VmSpec
-
-_CLASSES = (  # the panics by letter, as the documentation names them
-    ("A", "ptes[i] == 0"),
-    ("B", "vmsm != NULL"),
-    ("C", "vmm_gpt_node_end(node)"),
-    ("D", "next_sibling->vgn_gpa"),
-)
 
 
 class Cell:
@@ -79,7 +79,7 @@ def _observe(step: Step, cell: Cell) -> Observed:
 def _outcome(before: str, step: Step, observed: Observed) -> str:
     """The most telling thing so far: a panic, else lost pages, else a refusal."""
     if observed.panic is not None:
-        return f"panic {panic_letter(observed.panic.message)} at {step.name}"
+        return f"panic {panic_letter(observed.panic.function)} at {step.name}"
     if observed.lost:
         return f"lost pages at {step.name}"
     refused = observed.errno is not None and step.name in ("create", "map", "alloc-memseg")
@@ -88,6 +88,6 @@ def _outcome(before: str, step: Step, observed: Observed) -> str:
     return before
 
 
-def panic_letter(message: str) -> str:
+def panic_letter(function: str) -> str:
     """A to D for the panics that are known; ``?`` for others."""
-    return next((letter for letter, text in _CLASSES if text in message), "?")
+    return next((letter for letter, name in PANIC_FUNCTIONS.items() if name == function), "?")

@@ -75,6 +75,15 @@ class Action(Protocol):
         """Do it. Raises Refused and KernelPanic as the machine does."""
 
 
+# The panics by letter, as the documentation names them, and where each comes.
+PANIC_FUNCTIONS = {
+    "A": "vmm_gpt_vacate_entry",
+    "B": "vmspace_lookup_map",
+    "C": "vmm_gpt_populate_region",
+    "D": "vmm_gpt_node_add",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class PanicExpectation:
     """A panic, by function, by its exact message, or by a pattern found in it."""

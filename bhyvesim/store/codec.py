@@ -14,6 +14,7 @@ from typing import Any
 from bhyvesim.errors import Frame, KernelPanic
 from bhyvesim.machine.vm import Machine, MachineState
 from bhyvesim.store.maps import decode_maps
+from bhyvesim.vmm.life import new_machine
 from bhyvesim.vmm.spec import KernelSpec, MappingSpec, SegmentSpec, TouchSpec, VmSpec
 
 
@@ -51,14 +52,7 @@ def encode_tables(machine: Machine) -> str:
 
 def decode_machine(spec: VmSpec, maps: str, tables: str, *, panicked: bool) -> Machine:
     """The machine that :func:`.maps.encode_maps` and :func:`encode_tables` were given."""
-    kernel = spec.kernel
-    machine = Machine(
-        kernel.gpt,
-        debug=kernel.debug,
-        npt=spec.npt,
-        track_dirty=spec.track_dirty,
-        assertions=kernel.assertions,
-    )
+    machine = new_machine(spec)
     segs, slots, machine.next_host_pfn = decode_maps(maps)
     machine.segs = {seg.segid: seg for seg in segs}
     for slot, memmap in enumerate(slots):

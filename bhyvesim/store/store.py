@@ -140,6 +140,11 @@ class Transaction:
         crash_id = self._query("SELECT last_insert_rowid()")[0][0]
         return CrashRow(crash_id, vm, time_ns, record)
 
+    def crash_count(self) -> int:
+        """How many crash dumps there are."""
+        rows = self._query("SELECT count(*) FROM crash")
+        return rows[0][0] if rows else 0
+
     def crashes(self) -> list[CrashRow]:
         """All crash dumps, oldest first."""
         rows = self._query("SELECT id, vm, time_ns, record FROM crash ORDER BY id")

@@ -185,16 +185,15 @@ class VmSpace:
 
     def _holes(self, masks: dict[int, int]) -> set[int]:
         """The pages among *masks* whose leaf exists, with no entry and no mapping."""
-        found = set()
+        found: set[int] = set()
         for index, mask in masks.items():
-            mapping = self.find(index << ENTRY_BITS)
-            if mapping is not None and mapping.end >= (index + 1) << ENTRY_BITS:
-                continue
-            leaf = self.gpt.leaves[index] if 0 <= index < LEAVES else None
-            if leaf is not None:
-                absent = mask & ~present(leaf)
-                pages = (i + (index << ENTRY_BITS) for i in range(ENTRIES) if absent >> i & 1)
-                found |= {page for page in pages if self.find(page) is None}
+            for backing, part in self._backings(index, mask):
+                leaf = self.gpt.leaves[index] if backing is None else None
+                if leaf is not None:
+                    absent = part & ~present(leaf)
+                    found.update(
+                        (index << ENTRY_BITS) + i for i in range(ENTRIES) if absent >> i & 1
+                    )
         return found
 
     def _extents(self, pages: range) -> Iterator[tuple[range, Mapping | None]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import getopt
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from bhyvesim.config.importers.draft import Draft, ImportProblem
@@ -35,28 +36,30 @@ class _Value(NamedTuple):
 
 def looks_like_config(lines: list[str]) -> bool:
     """Whether the first line that says anything is ``key=value``."""
-    for line in lines:
-        if line.strip() and not line.lstrip().startswith("#"):
-            key, equals, _ = line.partition("=")
-            return bool(equals) and _KEY.fullmatch(key.strip()) is not None
+    for _, line in _said(lines):
+        key, equals, _ = line.partition("=")
+        return bool(equals) and _KEY.fullmatch(key.strip()) is not None
     return False
 
 
 def looks_like_command(lines: list[str]) -> bool:
     """Whether the first line that says anything calls bhyve."""
-    for line in lines:
-        words = line.split()
-        if words and not line.lstrip().startswith("#"):
-            return any(word.rsplit("/", 1)[-1] == "bhyve" for word in words[:3])
+    for _, line in _said(lines):
+        return any(word.rsplit("/", 1)[-1] == "bhyve" for word in line.split()[:3])
     return False
+
+
+def _said(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """The lines, with their numbers, that are neither blank nor a comment."""
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield number, line
 
 
 def read_config(lines: list[str], source: str, file_size: FileSize) -> Draft:
     """The VM of a bhyve_config(5) file. Raises ImportProblem."""
     values: dict[str, _Value] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
+    for number, line in _said(lines):
         key, equals, value = line.partition("=")
         key = key.strip()
         if not equals or not _KEY.fullmatch(key):
@@ -148,7 +151,7 @@ def _rom(draft: Draft, rom: _Value | None, file_size: FileSize) -> None:
 def _spell_out(draft: Draft, wired: bool, framebuffer: _Value | None) -> None:
     """Segments one by one, for what the short form has no key for."""
     layout = LAYOUTS["bhyve"](draft.memory, draft.bootrom, {})
-    mappings = [m if m.segid == 2 else _wired(m, wired) for m in layout.mappings]
+    mappings = [m if m.segid == 2 else replace(m, wired=wired) for m in layout.mappings]
     segments = list(layout.segments)
     origins = [draft.bootrom_origin if m.segid == 2 else draft.memory_origin for m in mappings]
     if framebuffer is not None:
@@ -158,10 +161,6 @@ def _spell_out(draft: Draft, wired: bool, framebuffer: _Value | None) -> None:
         origins.append(f"{framebuffer.origin}; the guest's firmware may place it elsewhere")
     draft.layout = Layout(tuple(segments), tuple(mappings))
     draft.layout_origins = origins
-
-
-def _wired(m: MappingSpec, wired: bool) -> MappingSpec:
-    return MappingSpec(m.gpa, m.segid, m.segoff, m.length, m.prot, wired)
 
 
 def _boolean(value: _Value, draft: Draft) -> bool:

@@ -12,6 +12,7 @@ from bhyvesim.config.scenarios import nodes as n
 from bhyvesim.config.scenarios.steps import STEPS
 from bhyvesim.prot import ALL
 from bhyvesim.scenario.model import (
+    PANIC_FUNCTIONS,
     CellSpec,
     ContentExpectation,
     Expectation,
@@ -132,8 +133,8 @@ def _when(node: Node, cells: tuple[CellSpec, ...]) -> dict[str, tuple[str, ...]]
 def _panic(node: Node) -> PanicExpectation:
     if isinstance(node, Scalar):
         word = r.text(node)
-        if word in _PANICS:
-            return PanicExpectation(function=_PANICS[word])
+        if word in PANIC_FUNCTIONS:
+            return PanicExpectation(function=PANIC_FUNCTIONS[word])
         return PanicExpectation(message=word)
     fields = r.Fields(node, ("function", "message", "matches"))
     if not fields.node.items:
@@ -143,14 +144,6 @@ def _panic(node: Node) -> PanicExpectation:
         fields.get("message", r.text, None),
         fields.get("matches", _regex, None),
     )
-
-
-_PANICS = {
-    "A": "vmm_gpt_vacate_entry",
-    "B": "vmspace_lookup_map",
-    "C": "vmm_gpt_populate_region",
-    "D": "vmm_gpt_node_add",
-}
 
 
 def _regex(node: Node) -> re.Pattern[str]:
@@ -208,9 +201,7 @@ def _tables(node: Node) -> dict[int, int]:
 
 def _content(node: Node) -> ContentExpectation:
     fields = r.Fields(node, ("segment", "offset", "size", "value"))
-    size = fields.get("size", n.positive, 8)
-    if size > 8:
-        raise fields.node.items["size"].error(f"{size} bytes", "1 to 8")
+    size = fields.get("size", n.integer_size, 8)
     value = fields.need("value", n.u64)
     if value >> (8 * size):
         raise fields.node.items["value"].error(

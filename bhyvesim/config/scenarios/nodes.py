@@ -6,7 +6,6 @@ import re
 
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Mapping, Node, Scalar, Sequence
-from bhyvesim.errors import BadValue
 from bhyvesim.scenario.model import Series
 from bhyvesim.units import U64_END, parse_size, shorten
 
@@ -28,10 +27,9 @@ def place_of(node: Node) -> tuple[str, int, int]:
 def number(node: Node) -> int:
     """A size or address as the kernel may be asked for it: aligned or not, negative or not."""
     word = r.scalar(node, "a number such as 0x1000 or 2M")
-    try:
-        return -parse_size(word[1:]) if word.startswith("-") else parse_size(word)
-    except BadValue as error:
-        raise node.error(error.problem, error.expected) from None
+    if word.startswith("-"):
+        return -r.parsed(node, parse_size, word[1:])
+    return r.parsed(node, parse_size, word)
 
 
 def positive(node: Node) -> int:
@@ -39,6 +37,14 @@ def positive(node: Node) -> int:
     if number <= 0:
         raise node.error(f"{number} is not positive", "an integer from 1 on")
     return number
+
+
+def integer_size(node: Node) -> int:
+    """How many bytes a peeked or poked integer has."""
+    size = positive(node)
+    if size > 8:
+        raise node.error(f"{size} bytes", "1 to 8")
+    return size
 
 
 def byte(node: Node) -> int:

@@ -89,9 +89,7 @@ def _fill(fields: r.Fields) -> Action:
 
 def _integers(fields: r.Fields) -> tuple[int, int, int]:
     """(size, count, stride) of the integers that a poke or peek is about."""
-    size = fields.get("size", n.positive, 8)
-    if size > 8:
-        raise fields.node.items["size"].error(f"{size} bytes", "1 to 8")
+    size = fields.get("size", n.integer_size, 8)
     count = fields.get("count", n.positive, 1)
     stride = fields.get("stride", r.length, size)
     if count * stride > MAX_CONTENT:

@@ -42,11 +42,10 @@ class LevelsGpt(CountedGpt):
         The interior tables come before all leaves, but need no thought: the table that
         is added twice is the last of the span, since what made it first lies beyond.
         """
-        first, end = span.start >> LEAF_SHIFT, -(-span.end >> LEAF_SHIFT)
         for line in range((span.start // _LINE + 1) * _LINE, span.end, _LINE):
             index = line >> LEAF_SHIFT
             if self.leaves[index] is not None:
-                self._make_empty(first, index)
+                self.make_leaves(Span(span.start, line).pages)
                 path = (
                     Frame("vmm_gpt_populate_region_lvl", (span.start, span.end)),
                     Frame("vmm_gpt_node_add", (line,)),
@@ -54,12 +53,7 @@ class LevelsGpt(CountedGpt):
                 with self.kernel.calls(*path):
                     self.kernel.assertion_failed(_IN_ORDER, (line, ">", line), {"gpa": line})
                 self.twins = (*self.twins, index)
-        self._make_empty(first, end)
-
-    def _make_empty(self, first: int, end: int) -> None:
-        for start, stop, leaf in self.leaves.runs(first, end):
-            if leaf is None:
-                self.leaves.assign(start, stop, (0,))
+        self.make_leaves(span.pages)
 
 
 REVISION = Revision(

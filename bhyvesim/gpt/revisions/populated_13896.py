@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bhyvesim.gpt.engine import Backing, Fault, HardwareBits
-from bhyvesim.gpt.leaf import EMPTY, Leaf
+from bhyvesim.gpt.leaf import Leaf
 from bhyvesim.gpt.revisions.half_open_14042 import HalfOpenGpt
 from bhyvesim.gpt.revisions.revision import I86PC_GPT, I86PC_VM, VMSPACE_PATHS, Revision
 from bhyvesim.kernel import AssertionSite
@@ -17,9 +17,7 @@ class PopulatedGpt(HalfOpenGpt):
     vacate_assertion = AssertionSite("ptes[i] == 0", I86PC_GPT, 443)
 
     def populate_region(self, span: Span) -> None:
-        for piece in self.pieces(self.pages_of(span)):
-            if piece.leaf is None:
-                self.leaves.assign(piece.first, piece.end, EMPTY)
+        self.make_leaves(self.pages_of(span))
 
     def unmap_region(self, span: Span) -> None:
         self.clear(self.pages_of(span))
