@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bhyvesim.errors import BhyvesimError, KernelPanic, NotRunning, Refused
-    from bhyvesim.machine.vm import Access, BatchAccess, Machine
+    from bhyvesim.errors import BhyvesimError, KernelHang, KernelPanic, NotRunning, Refused
+    from bhyvesim.machine.vm import Access, BatchAccess, Held, Machine, MemoryStats
 
 __version__ = "0.1.0"
 
@@ -17,8 +17,11 @@ __all__ = [
     "Access",
     "BatchAccess",
     "BhyvesimError",
+    "Held",
+    "KernelHang",
     "KernelPanic",
     "Machine",
+    "MemoryStats",
     "NotRunning",
     "Refused",
     "__version__",
@@ -28,8 +31,11 @@ _HOMES = {
     "Access": "bhyvesim.machine.vm",
     "BatchAccess": "bhyvesim.machine.vm",
     "BhyvesimError": "bhyvesim.errors",
+    "Held": "bhyvesim.machine.vm",
+    "KernelHang": "bhyvesim.errors",
     "KernelPanic": "bhyvesim.errors",
     "Machine": "bhyvesim.machine.vm",
+    "MemoryStats": "bhyvesim.machine.vm",
     "NotRunning": "bhyvesim.errors",
     "Refused": "bhyvesim.errors",
 }

@@ -1,7 +1,7 @@
 """The exception tree; the class decides the exit status.
 
 1 the simulated kernel refused · 2 usage or configuration · 3 the simulated kernel
-panicked · 4 the stored state is unusable.
+panicked or hung · 4 the stored state is unusable.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Refused(BhyvesimError):
 
 
 class NotRunning(Refused):
-    """The machine has panicked (``PANICKED``) or has been destroyed (``ENOENT``)."""
+    """The machine has panicked (``PANICKED``), hangs (``HUNG``) or is destroyed (``ENOENT``)."""
 
 
 class UsageError(BhyvesimError):
@@ -57,12 +57,12 @@ class Frame(NamedTuple):
     args: tuple[int, ...] = ()
 
 
-class KernelPanic(BhyvesimError):
-    """The simulated kernel failed an assertion and stopped. A result, not a fault of this program.
+class KernelStop(BhyvesimError):
+    """The simulated kernel goes no further. A result, not a fault of this program.
 
-    ``function`` is where, ``message`` the panic string, ``stack`` the simulated calls
-    under way (innermost first), ``facts`` the numbers of the case (gpa, level, index, pte …),
-    ``state`` the machine's dump at that moment, filled in by the machine.
+    ``function`` is where, ``message`` what is to be said of it, ``stack`` the simulated
+    calls under way (innermost first), ``facts`` the numbers of the case (gpa, level, index,
+    pte …), ``state`` the machine's dump at that moment, filled in by the machine.
     """
 
     exit_code = 3
@@ -79,3 +79,24 @@ class KernelPanic(BhyvesimError):
     @property
     def function(self) -> str:
         return self.stack[0].function
+
+
+class KernelPanic(KernelStop):
+    """A failed assertion stopped the simulated kernel; ``message`` is the panic string."""
+
+
+class KernelHang(KernelStop):
+    """A thread of the simulated kernel loops for ever in ``function``, and keeps its locks.
+
+    ``locks`` are the locks that it holds, for people.
+    """
+
+    def __init__(
+        self,
+        locks: tuple[str, ...],
+        stack: tuple[Frame, ...],
+        facts: Mapping[str, int | str] | None = None,
+    ) -> None:
+        held = " and ".join(locks)
+        super().__init__(f"{stack[0].function} loops for ever, holding {held}", stack, facts)
+        self.locks = locks

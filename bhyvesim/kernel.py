@@ -1,7 +1,7 @@
-"""The simulated kernel around the memory code: its call stack, ASSERT, VERIFY and panic.
+"""The simulated kernel around the memory code: its call stack, ASSERT, VERIFY, panic and hang.
 
 Simulated functions say that they are under way with :meth:`Kernel.calls`; a panic
-takes its stack from there.
+or a hang takes its stack from there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
-from bhyvesim.errors import Frame, KernelPanic
+from bhyvesim.errors import Frame, KernelHang, KernelPanic
 
 
 class Assertions(Enum):
@@ -43,11 +43,15 @@ class AssertionSite:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """A failed ASSERT that was logged instead of fatal (assertions: warn)."""
+    """A failed ASSERT that was logged instead of fatal (assertions: warn).
+
+    ``times`` counts neighbouring pages that fail alike; ``facts`` are the first one's.
+    """
 
     message: str
     stack: tuple[Frame, ...]
     facts: Mapping[str, int | str]
+    times: int = 1
 
 
 class Kernel:
@@ -79,12 +83,14 @@ class Kernel:
         site: AssertionSite,
         values: tuple[int, str, int] | None = None,
         facts: Mapping[str, int | str] | None = None,
+        times: int = 1,
     ) -> None:
         """An ASSERT did not hold. Panics, logs or does nothing, as the kernel was built."""
         if self.assertions is Assertions.PANIC:
             self.verify_failed(site, values, facts)
         elif self.assertions is Assertions.WARN:
-            self.warnings.append(Warned(site.message(values), self._innermost_first(), facts or {}))
+            stack = self._innermost_first()
+            self.warnings.append(Warned(site.message(values), stack, facts or {}, times))
 
     def verify_failed(
         self,
@@ -94,6 +100,10 @@ class Kernel:
     ) -> None:
         """A VERIFY did not hold: raises KernelPanic on every kernel."""
         raise KernelPanic(site.message(values), self._innermost_first(), facts)
+
+    def hang(self, locks: tuple[str, ...], facts: Mapping[str, int | str] | None = None) -> None:
+        """The innermost call never returns, with *locks* held: raises KernelHang."""
+        raise KernelHang(locks, self._innermost_first(), facts)
 
     def _innermost_first(self) -> tuple[Frame, ...]:
         return tuple(reversed(self._stack))

@@ -1,4 +1,4 @@
-"""Protections: what a memmap grants and an access wants."""
+"""Protections: what a memmap grants and an access wants; and who accesses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from bhyvesim.units import shorten
 
 READ, WRITE, EXEC = 1, 2, 4
 ALL = READ | WRITE | EXEC
+BY = ("vcpu", "device")  # who can access guest memory
 _LETTERS = (("r", READ), ("w", WRITE), ("x", EXEC))
 
 

@@ -9,13 +9,14 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from bhyvesim.errors import BadValue, KernelPanic, Refused
+from bhyvesim.errors import BadValue, KernelHang, KernelPanic, Refused
 from bhyvesim.gpt.revisions import REVISIONS
 from bhyvesim.kernel import Assertions
-from bhyvesim.machine.vm import Machine, MachineState
-from bhyvesim.prot import parse_prot
+from bhyvesim.machine import npt
+from bhyvesim.machine.vm import Machine, MachineState, check_hold
+from bhyvesim.prot import BY, parse_prot
 from bhyvesim.pte import FORMATS
-from bhyvesim.units import parse_size, shorten
+from bhyvesim.units import parse_bitmap, parse_size, shorten
 
 Result = dict[str, Any]
 _MISSING = object()
@@ -85,12 +86,16 @@ class Replayer:
         if name == "create":
             self.machine = Machine(**values)
             return {"ok": 0}
+        if values.get("by") == "device":
+            check_hold(values["prot"])
         if machine is None or machine.state is MachineState.DESTROYED:
             return {"error": "ENOENT"}
         try:
             return operation.run(machine, values)
         except KernelPanic as panic:
             return {"panic": {"function": panic.function, "message": panic.message}}
+        except KernelHang as hang:
+            return {"hang": {"function": hang.function}}
         except Refused as refused:
             return {"error": refused.errno_name}
 
@@ -172,6 +177,25 @@ def _access(value: Any) -> int:
     return prot
 
 
+def _hold(value: Any) -> int:
+    prot = _prot(value)
+    check_hold(prot)
+    return prot
+
+
+def _operation(value: Any) -> int:
+    number = _number(value)
+    if not 0 <= number < 1 << 32:
+        raise BadValue(f"{number} is no operation", "an unsigned number of 32 bits")
+    return number
+
+
+def _hex(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    return parse_bitmap(_text(value))
+
+
 def _bool(value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -214,6 +238,31 @@ def _run_access(machine: Machine, values: dict[str, Any]) -> Result:
     return result
 
 
+def _run_hold(machine: Machine, values: dict[str, Any]) -> Result:
+    held = machine.hold(**values)
+    if held.id is not None:
+        return {"ok": held.id}
+    return {"fault": held.fault, "gpa": held.gpa}
+
+
+def _run_release(machine: Machine, values: dict[str, Any]) -> Result:
+    return {"ok": 0, "unmapped": machine.release(values["hold_id"], dirty=values["dirty"])}
+
+
+def _run_npt(machine: Machine, values: dict[str, Any]) -> Result:
+    value, bitmap = npt.npt_operation(machine, **values)
+    return {"ok": value} if bitmap is None else {"ok": value, "bitmap": bitmap.hex()}
+
+
+def _run_track(machine: Machine, values: dict[str, Any]) -> Result:
+    return {"ok": 0, "bitmap": npt.track_dirty_pages(machine, **values).hex()}
+
+
+def _run_stats(machine: Machine, values: dict[str, Any]) -> Result:
+    stats = machine.stats()
+    return {"ok": 0, "resident_bytes": stats.resident, "wired_bytes": stats.wired}
+
+
 def _run_access_batch(machine: Machine, values: dict[str, Any]) -> Result:
     batch = machine.access_batch(**values)
     faults = [[gpa, fault] for gpa, fault in batch.faults]
@@ -228,6 +277,7 @@ _OPERATIONS = {
             _Key("npt", _one_of(list(FORMATS)), "npt"),
             _Key("track_dirty", _bool, "track_dirty", False),
             _Key("assertions", _one_of([a.value for a in Assertions]), "assertions", "panic"),
+            _Key("apicv", _bool, "apicv", False),
         ),
         lambda machine, values: {"ok": 0},
     ),
@@ -260,6 +310,7 @@ _OPERATIONS = {
             _Key("gpa", _number, "gpa"),
             _Key("npages", _count, "npages"),
             _Key("prot", _access, "prot"),
+            _Key("by", _one_of(list(BY)), "by", "vcpu"),
         ),
         _run_access,
     ),
@@ -267,6 +318,23 @@ _OPERATIONS = {
         (_Key("gpas", _numbers, "gpas"), _Key("prot", _access, "prot")),
         _run_access_batch,
     ),
+    "hold": _Operation((_Key("gpa", _number, "gpa"), _Key("prot", _hold, "prot")), _run_hold),
+    "release": _Operation(
+        (_Key("id", _number, "hold_id"), _Key("dirty", _bool, "dirty", True)), _run_release
+    ),
+    "npt_op": _Operation(
+        (
+            _Key("gpa", _number, "gpa"),
+            _Key("len", _number, "length"),
+            _Key("operation", _operation, "operation"),
+            _Key("bitmap", _hex, "bitmap", None),
+        ),
+        _run_npt,
+    ),
+    "track_dirty_pages": _Operation(
+        (_Key("gpa", _number, "gpa"), _Key("len", _number, "length")), _run_track
+    ),
+    "stats": _Operation((), _run_stats),
     "reinit": _Operation((), _done(Machine.reinit)),
     "destroy": _Operation((), lambda machine, _: {"ok": 0, "leaked_nodes": machine.destroy()}),
     "dump": _Operation((), lambda machine, _: {"ok": 0, **machine.dump()}),

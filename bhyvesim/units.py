@@ -12,6 +12,7 @@ PAGE_SIZE = 1 << PAGE_SHIFT
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 _SIZE = re.compile(r"(?P<number>0[xX][0-9a-fA-F]+|[0-9]+)\s*(?P<unit>[A-Za-z]*)", re.ASCII)
+_HEX = re.compile(r"[0-9a-fA-F]*", re.ASCII)
 _UNITS = {"": 1, "b": 1}
 for _power, _letter in enumerate("kmgt", start=1):
     for _suffix in ("", "b", "ib"):
@@ -52,6 +53,13 @@ def parse_address(text: str) -> int:
         raise BadValue(
             error.problem.replace("a size", "an address"), "an address such as 0xffe00000 or 4G"
         ) from None
+
+
+def parse_bitmap(text: str) -> bytes:
+    """The bytes of a bitmap, two hex digits each, the first byte first. Raises BadValue."""
+    if len(text) % 2 or _HEX.fullmatch(text) is None:
+        raise BadValue(f"{shorten(text)} is not hex", "two hex digits a byte")
+    return bytes.fromhex(text)
 
 
 def shorten(text: str, limit: int = 40) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bhyvesim.cli.schema import SCHEMAS
 from bhyvesim.gpt.revisions import REVISIONS
-from bhyvesim.vmm.review import RULES
+from bhyvesim.vmm.rules import RULES
 from tools.commands import all_commands
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
@@ -73,9 +73,9 @@ def codes_page() -> str:
         "# Exit statuses, findings, revisions\n\n## Exit statuses\n\n"
         "| status | meaning |\n| --- | --- |\n"
         "| 0 | fine |\n"
-        "| 1 | refused by the simulated kernel, or an expectation not met |\n"
+        "| 1 | refused by the simulated kernel, or an expectation not met, or a finding |\n"
         "| 2 | usage or configuration |\n"
-        "| 3 | the simulated kernel panicked |\n"
+        "| 3 | the simulated kernel panicked or hung |\n"
         "| 4 | the stored state is unusable |\n"
         "| 130 | interrupted |\n\n"
         "## Findings of `bhyvesim check`\n\n| code | name | what it finds |\n| --- | --- | --- |\n"

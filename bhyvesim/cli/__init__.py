@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bhyvesim.cli.session import Panicked
+from bhyvesim.cli.session import Stopped
 from bhyvesim.errors import BhyvesimError
 
 PROGRAM = "bhyvesim"
@@ -14,7 +14,7 @@ def run(argv: list[str]) -> int:
     """Run one command; returns its exit status.
 
     0 fine · 1 refused by the simulated kernel, or an expectation not met · 2 usage or
-    configuration · 3 the simulated kernel panicked · 4 the state is unusable.
+    configuration · 3 the simulated kernel panicked or hung · 4 the state is unusable.
     """
     from bhyvesim.cli.bhyvectl import is_bhyvectl_style
 
@@ -26,10 +26,10 @@ def run(argv: list[str]) -> int:
         from bhyvesim.cli.root import main as root
 
         return root(argv)
-    except Panicked as panicked:
-        print(panicked.report, file=sys.stderr)
-        print(f"{PROGRAM}: {panicked}", file=sys.stderr)
-        return panicked.exit_code
+    except Stopped as stopped:
+        print(stopped.report, file=sys.stderr)
+        print(f"{PROGRAM}: {stopped}", file=sys.stderr)
+        return stopped.exit_code
     except BhyvesimError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return error.exit_code

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from bhyvesim.cli.session import Panicked, Session, decoding
-from bhyvesim.errors import KernelPanic, Refused, UsageError
-from bhyvesim.machine.vm import Access, Machine
+from bhyvesim.cli.session import Session, Stopped, decoding
+from bhyvesim.errors import KernelStop, Refused, UsageError
+from bhyvesim.machine.vm import Access, Held, Machine, MachineState
 from bhyvesim.report import crash as crash_report
 from bhyvesim.report.memory import memory_map, segments
 from bhyvesim.store import codec
@@ -28,13 +28,13 @@ _UUIDS = uuid.UUID("6c1d6c0e-0d3c-5f0e-9a53-14042b1e5e11")
 
 def create(session: Session, spec: VmSpec, *, replace: bool) -> life.Booted:
     """Allocate, map and boot a VM. Raises Refused (EEXIST) when the name is taken."""
-    with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
+    with session.store.writing(Stopped, keep=not session.dry_run) as transaction:
         if spec.name in transaction.names():
             if not replace:
                 raise Refused("EEXIST", f"there is a VM named {spec.name} already")
             _destroy(session, transaction, spec.name)
         machine = life.new_machine(spec)
-        with _panics(session, transaction, spec, machine, "create"):
+        with _stops(session, transaction, spec, machine, "create"):
             life.allocate(machine, spec)
             booted = life.boot(machine, spec)
             transaction.put(_row(spec, machine))
@@ -44,9 +44,9 @@ def create(session: Session, spec: VmSpec, *, replace: bool) -> life.Booted:
 
 def reboot(session: Session) -> tuple[VmSpec, life.Rebooted]:
     """VM_REINIT, the ROM mapped again, the guest booted."""
-    with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
+    with session.store.writing(Stopped, keep=not session.dry_run) as transaction:
         spec, machine = _load(transaction.vm(session.name(transaction)))
-        with _panics(session, transaction, spec, machine, "reboot"):
+        with _stops(session, transaction, spec, machine, "reboot"):
             rebooted = life.reboot(machine, spec)
             transaction.put(_row(spec, machine))
     log_warnings(session, machine)
@@ -55,15 +55,34 @@ def reboot(session: Session) -> tuple[VmSpec, life.Rebooted]:
 
 def touch(session: Session, wanted: TouchSpec) -> Access:
     """Guest accesses of one span."""
-    with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
+    with session.store.writing(Stopped, keep=not session.dry_run) as transaction:
         row = transaction.vm(session.name(transaction))
         spec, machine = _load(row)
         if row.state == "off":
             raise Refused("EBUSY", f"{row.name} is powered off; a reboot starts its guest again")
-        with _panics(session, transaction, spec, machine, "touch"):
+        with _stops(session, transaction, spec, machine, "touch"):
             access = life.touch_span(machine, wanted)
             transaction.put(_row(spec, machine))
+    log_warnings(session, machine)
     return access
+
+
+def hold(session: Session, gpa: int, prot: int) -> Held:
+    """A hold on one page, kept until it is released."""
+    with session.store.writing(Stopped, keep=not session.dry_run) as transaction:
+        spec, machine = _load(transaction.vm(session.name(transaction)))
+        with _stops(session, transaction, spec, machine, "hold"):
+            held = machine.hold(gpa, prot)
+            transaction.put(_row(spec, machine))
+    return held
+
+
+def release(session: Session, hold_id: int, *, dirty: bool) -> None:
+    """Give a hold back."""
+    with session.store.writing(keep=not session.dry_run) as transaction:
+        spec, machine = _load(transaction.vm(session.name(transaction)))
+        machine.release(hold_id, dirty=dirty)
+        transaction.put(_row(spec, machine))
 
 
 def empty_vm(name: str) -> VmSpec:
@@ -79,10 +98,10 @@ def set_memory(session: Session, mebibytes: int) -> None:
     if mebibytes <= 0:
         raise UsageError(f"--set-mem={mebibytes}: expected a number of MiB from 1 on")
     layout = LAYOUTS["bhyve"](-(-mebibytes // 2) * 2 * MIB, 0, {})
-    with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
+    with session.store.writing(Stopped, keep=not session.dry_run) as transaction:
         spec, machine = _load(transaction.vm(session.name(transaction)))
         more = replace(spec, segments=layout.segments, mappings=layout.mappings)
-        with _panics(session, transaction, spec, machine, "set-mem"):
+        with _stops(session, transaction, spec, machine, "set-mem"):
             life.allocate(machine, more)
         spec = replace(
             spec,
@@ -107,22 +126,22 @@ def inspect(session: Session) -> Machine:
     return _decode(session.stored_to_show())[1]
 
 
-def destroy(session: Session) -> tuple[str, int | None]:
-    """Destroy one VM; returns its name, and how many tables leaked (None: it had panicked)."""
-    with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
+def destroy(session: Session) -> tuple[str, int | str]:
+    """Destroy one VM; returns its name, and how many tables leaked, or how its kernel had ended."""
+    with session.store.writing(Stopped, keep=not session.dry_run) as transaction:
         name = session.name(transaction)
         return name, _destroy(session, transaction, name)
 
 
-def destroy_all(session: Session) -> list[tuple[str, int | Panicked | None]]:
-    """Destroy every VM; a panic of one does not save the others."""
-    outcomes: list[tuple[str, int | Panicked | None]] = []
-    with session.store.writing(Panicked, keep=not session.dry_run) as transaction:
+def destroy_all(session: Session) -> list[tuple[str, int | str | Stopped]]:
+    """Destroy every VM; a panic or hang of one does not save the others."""
+    outcomes: list[tuple[str, int | str | Stopped]] = []
+    with session.store.writing(Stopped, keep=not session.dry_run) as transaction:
         for name in transaction.names():
             try:
                 outcomes.append((name, _destroy(session, transaction, name)))
-            except Panicked as panicked:
-                outcomes.append((name, panicked))
+            except Stopped as stopped:
+                outcomes.append((name, stopped))
     return outcomes
 
 
@@ -141,6 +160,7 @@ def decode_crash(row: CrashRow) -> crash_report.Crash:
             debug=record["debug"],
             message=record["message"],
             stack=codec.decode_stack(record["stack"]),
+            locks=tuple(record.get("locks", ())),
         )
 
 
@@ -151,15 +171,17 @@ def log_warnings(session: Session, machine: Machine) -> None:
             f"{key} {value}" if key in ("level", "index") else f"{key} {value:#x}"
             for key, value in warned.facts.items()
         )
-        session.note(f"{warned.message} [{detail}]")
+        pages = f", and {warned.times - 1} more pages alike" if warned.times > 1 else ""
+        session.note(f"{warned.message} [{detail}{pages}]")
 
 
 def _load(row: VmRow) -> tuple[VmSpec, Machine]:
-    """A machine to work on. Raises Refused (PANICKED) where its kernel is gone."""
+    """A machine to work on. Raises Refused (PANICKED, HUNG) where its kernel is gone."""
     spec, machine = _decode(row)
-    if row.panicked:
+    if row.stopped:
         raise Refused(
-            "PANICKED", f"{row.name} has panicked; only destroy and create --replace change it"
+            row.state.upper(),
+            f"{row.name} has {row.state}; only destroy and create --replace change it",
         )
     return spec, machine
 
@@ -167,7 +189,8 @@ def _load(row: VmRow) -> tuple[VmSpec, Machine]:
 def _decode(row: VmRow) -> tuple[VmSpec, Machine]:
     with decoding(row.name):
         spec = codec.decode_spec(row.spec)
-        return spec, codec.decode_machine(spec, row.maps, row.tables, panicked=row.panicked)
+        state = MachineState.RUNNING if row.state == "off" else MachineState(row.state)
+        return spec, codec.decode_machine(spec, row.maps, row.tables, state)
 
 
 def _row(spec: VmSpec, machine: Machine, crash: int | None = None) -> VmRow:
@@ -182,13 +205,13 @@ def _row(spec: VmSpec, machine: Machine, crash: int | None = None) -> VmRow:
     )
 
 
-def _destroy(session: Session, transaction: Transaction, name: str) -> int | None:
+def _destroy(session: Session, transaction: Transaction, name: str) -> int | str:
     row = transaction.vm(name)
-    if row.panicked:
+    if row.stopped:
         transaction.remove(name)
-        return None
+        return row.state
     spec, machine = _load(row)
-    with _panics(session, transaction, spec, machine, "destroy"):
+    with _stops(session, transaction, spec, machine, "destroy"):
         leaked = machine.destroy()
     transaction.remove(name)
     log_warnings(session, machine)
@@ -196,13 +219,13 @@ def _destroy(session: Session, transaction: Transaction, name: str) -> int | Non
 
 
 @contextmanager
-def _panics(
+def _stops(
     session: Session, transaction: Transaction, spec: VmSpec, machine: Machine, operation: str
 ) -> Iterator[None]:
-    """Within, a KernelPanic is stored with the VM it stopped, and becomes Panicked."""
+    """Within, a panic or hang is stored with the VM that it ended, and becomes Stopped."""
     try:
         yield
-    except KernelPanic as panic:
+    except KernelStop as stopped:
         log_warnings(session, machine)
         time_ns = session.now_ns()
         name = f"{spec.name}/{operation}/{time_ns}/{transaction.crash_count()}"
@@ -215,12 +238,14 @@ def _panics(
             "memseg": segments(list(machine.segs.values())).data["memseg"],
             "memmap": memory_map(list(machine.segs.values()), machine.memmaps).data["memmap"],
         }
-        row = transaction.add_crash(spec.name, time_ns, panic, details)
+        row = transaction.add_crash(spec.name, time_ns, stopped, details)
         transaction.put(_row(spec, machine, row.id))
+        state = machine.state.value
+        did = {"panicked": "panic", "hung": "hang"}[state]
         said = (
-            f"dry run: {spec.name} would panic during {operation}; nothing was stored"
+            f"dry run: {spec.name} would {did} during {operation}; nothing was stored"
             if session.dry_run
-            else f"{spec.name} panicked during {operation}; its dump is crash {row.id}: "
+            else f"{spec.name} {state} during {operation}; its dump is crash {row.id}: "
             f"see 'bhyvesim explain {row.id}' and 'bhyvesim crash show {row.id}'"
         )
-        raise Panicked(said, crash_report.console(decode_crash(row))) from None
+        raise Stopped(said, crash_report.console(decode_crash(row)), state) from None

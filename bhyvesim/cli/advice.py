@@ -8,8 +8,8 @@ import textwrap
 
 import click
 
-from bhyvesim.cli.files import read_bytes
-from bhyvesim.cli.params import vm_option
+from bhyvesim.cli.fleet import Subject, gather, report_unread
+from bhyvesim.cli.params import complete_vm, vm_option
 from bhyvesim.cli.session import Session, decoding
 from bhyvesim.errors import UsageError
 from bhyvesim.gpt.revisions import REVISIONS
@@ -18,13 +18,23 @@ from bhyvesim.report.explain import Case
 from bhyvesim.report.explain import explain as tell
 from bhyvesim.store.codec import decode_stack
 from bhyvesim.store.store import CrashRow
-from bhyvesim.vmm.review import RULES, Severity, review
+from bhyvesim.vmm.review import review
+from bhyvesim.vmm.rules import RULES, Severity
 
 _LEVELS = {"note": 1, "warning": 2, "error": 3, "never": 4}
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", type=click.Path(), nargs=-1, required=True)
+@click.argument("paths", metavar="[FILES-OR-FOLDERS...]", type=click.Path(), nargs=-1)
+@click.option(
+    "--vm",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=complete_vm,
+    help="A stored VM, besides the files; may repeat.",
+)
+@click.option("--all", "everything", is_flag=True, help="All stored VMs, besides the files.")
 @click.option(
     "--format",
     "fmt",
@@ -38,17 +48,29 @@ _LEVELS = {"note": 1, "warning": 2, "error": 3, "never": 4}
     default="warning",
     help="The least severe finding that makes the exit status 1. [default: warning]",
 )
-def check(files: tuple[str, ...], fmt: str, fail_on: str) -> int:
+@click.pass_obj
+def check(
+    session: Session,
+    paths: tuple[str, ...],
+    names: tuple[str, ...],
+    everything: bool,
+    fmt: str,
+    fail_on: str,
+) -> int:
     """Review VM descriptions without running them.
 
     A finding is an error where it endangers the kernel that the description names, a
-    warning where it endangers a later one (or any, if none is named), else a note.
+    warning where it endangers a later one (or any, if none is named), else a note. A
+    folder stands for the descriptions in it. After the findings of several VMs comes a
+    row for each. Exit status 2 when a file could not be read.
     """
-    found: list[findings.Located] = []
-    for path in files:
-        found += _review_file(path)
+    fleet = gather(session, paths, names, everything)
+    reviews = [(vm, _review(vm)) for vm in fleet.vms]
+    found = [located for _, locateds in reviews for located in locateds]
+    report_unread(session, fleet)
     if fmt == "json":
-        text = json.dumps(findings.data(found), indent=2) + "\n"
+        unread = [(unread.source, str(unread.error)) for unread in fleet.unread]
+        text = json.dumps(findings.data(found, unread), indent=2) + "\n"
     elif fmt == "github":
         text = findings.github(found)
     elif fmt == "sarif":
@@ -56,22 +78,29 @@ def check(files: tuple[str, ...], fmt: str, fail_on: str) -> int:
     else:
         text = findings.plain(found)
     sys.stdout.write(text)
+    if fmt == "plain" and not fleet.single:
+        rows = [(vm.source, vm.spec.memory, [f.finding for f in mine]) for vm, mine in reviews]
+        if text:
+            sys.stdout.write("\n")
+        session.emit(findings.fleet(rows, [unread.source for unread in fleet.unread]), None)
+    if fleet.unread:
+        total = len(fleet.vms) + len(fleet.unread)
+        session.warn(f"{len(fleet.unread)} of {total} files could not be read")
+        return 2
     worst = max((located.finding.severity for located in found), default=Severity.NOTE)
     return 1 if found and worst >= _LEVELS[fail_on] else 0
 
 
-def _review_file(path: str) -> list[findings.Located]:
-    from bhyvesim.config.document import parse
+def _review(vm: Subject) -> list[findings.Located]:
     from bhyvesim.config.places import names_its_kernel, place_of
-    from bhyvesim.config.vm import read_vm
 
-    label = "<stdin>" if path == "-" else path
-    node = parse(read_bytes(path), label)
-    spec = read_vm(node)
+    if vm.node is None:
+        named = review(vm.spec, kernel_is_named=True)
+        return [findings.Located(vm.source, None, None, finding) for finding in named]
     located = []
-    for finding in review(spec, kernel_is_named=names_its_kernel(node)):
-        place = place_of(node, spec, mapping=finding.mapping, segment=finding.segment)
-        located.append(findings.Located(label, place.line, place.column, finding))
+    for finding in review(vm.spec, kernel_is_named=names_its_kernel(vm.node)):
+        place = place_of(vm.node, vm.spec, mapping=finding.mapping, segment=finding.segment)
+        located.append(findings.Located(vm.source, place.line, place.column, finding))
     return located
 
 
@@ -128,6 +157,7 @@ def _explained(row: CrashRow) -> tuple[Case, str]:
             decode_stack(record["stack"]),
             record["facts"],
             record["memmap"],
+            record.get("locks", ()),
         )
         return case, tell(case)
 

@@ -79,8 +79,8 @@ def show(session: Session, crash_id: int | None, fmt: str) -> None:
     elif fmt == "json":
         with decoding(f"crash dump {row.id}"):
             record: dict[str, Any] = json.loads(row.record)
-        text = json.dumps({"id": row.id, "vm": row.vm, "time_ns": row.time_ns, **record}, indent=2)
-        text += "\n"
+        head = {"id": row.id, "vm": row.vm, "time_ns": row.time_ns, "locks": []}
+        text = json.dumps({**head, **record}, indent=2) + "\n"
     else:
         text = layouts.console(dump)
     sys.stdout.write(text)

@@ -1,4 +1,4 @@
-"""create, reboot, touch, destroy."""
+"""create, reboot, touch, hold, release, destroy."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from bhyvesim.cli.params import (
     format_option,
     vm_option,
 )
-from bhyvesim.cli.session import Format, Panicked, Session
+from bhyvesim.cli.session import Format, Session, Stopped
 from bhyvesim.kernel import build_name
-from bhyvesim.prot import format_prot
+from bhyvesim.prot import BY, READ, WRITE, format_prot
 from bhyvesim.report import lifecycle as layouts
 from bhyvesim.units import PAGE_SHIFT, format_size
 from bhyvesim.vmm.life import Booted, Rebooted
@@ -80,10 +80,16 @@ def reboot(session: Session, fmt: Format | None) -> None:
 @click.option("--gpa", type=ADDRESS, required=True, help="Guest-physical address.")
 @click.option("--len", "length", type=SIZE, default="4K", help="How many bytes. [default: 4K]")
 @click.option("--access", "prot", type=ACCESS, default="r", help="r, w, x together. [default: r]")
+@click.option(
+    "--by",
+    type=click.Choice(BY),
+    default="vcpu",
+    help="Who: a vCPU, through the tables; a device, by holds. [default: vcpu]",
+)
 @vm_option
 @format_option
 @click.pass_obj
-def touch(session: Session, gpa: int, length: int, prot: int, fmt: Format | None) -> int:
+def touch(session: Session, gpa: int, length: int, prot: int, by: str, fmt: Format | None) -> int:
     """Let the guest access memory: every page that holds a byte of [GPA, GPA+LEN).
 
     Stops at the first access that fails; the exit status is then 1.
@@ -92,9 +98,48 @@ def touch(session: Session, gpa: int, length: int, prot: int, fmt: Format | None
 
     if length == 0:
         raise click.BadParameter("0 is no length", param_hint="--len")
-    access = actions.touch(session, TouchSpec(gpa, length, prot))
+    _check_holder(prot, by)
+    access = actions.touch(session, TouchSpec(gpa, length, prot, by))
     session.emit(layouts.touched(access), fmt)
     return 0 if access.fault is None else 1
+
+
+def _check_holder(prot: int, by: str) -> None:
+    if by == "device" and not prot & (READ | WRITE):
+        raise click.BadParameter("a device reads or writes: expected r or w", param_hint="--access")
+
+
+@click.command()
+@click.option("--gpa", type=ADDRESS, required=True, help="Guest-physical address.")
+@click.option("--access", "prot", type=ACCESS, default="rw", help="r, w, x. [default: rw]")
+@vm_option
+@format_option
+@click.pass_obj
+def hold(session: Session, gpa: int, prot: int, fmt: Format | None) -> int:
+    """Let a userspace mapping hold the page at GPA, until it is released.
+
+    While a page is held, whatever unmaps anything of the VM hangs the kernel, from 13896
+    on (exit status 3). Prints the hold's id; exit status 1 where no page can be held.
+    """
+    from bhyvesim.cli import actions
+
+    _check_holder(prot, "device")
+    held = actions.hold(session, gpa, prot)
+    session.emit(layouts.held(held), fmt)
+    return 0 if held.fault is None else 1
+
+
+@click.command()
+@click.argument("hold_id", metavar="ID", type=int)
+@click.option("--clean", is_flag=True, help="Nothing was written: do not mark the page dirty.")
+@vm_option
+@click.pass_obj
+def release(session: Session, hold_id: int, clean: bool) -> None:
+    """Release the hold ID, as 'hold' printed it."""
+    from bhyvesim.cli import actions
+
+    actions.release(session, hold_id, dirty=not clean)
+    session.note(f"released hold {hold_id}")
 
 
 @click.command()
@@ -106,7 +151,7 @@ def touch(session: Session, gpa: int, length: int, prot: int, fmt: Format | None
 def destroy(session: Session, everything: bool, fmt: Format | None) -> int:
     """Destroy a VM as the kernel does, and check that nothing leaked.
 
-    Crash dumps stay. A VM that has panicked is only forgotten: its kernel is gone.
+    Crash dumps stay. A VM that has panicked or hung is only forgotten: its kernel is gone.
     """
     from bhyvesim.cli import actions
 
@@ -115,10 +160,10 @@ def destroy(session: Session, everything: bool, fmt: Format | None) -> int:
     outcomes = actions.destroy_all(session) if everything else [actions.destroy(session)]
     status = 0
     for name, outcome in outcomes:
-        if isinstance(outcome, Panicked):
+        if isinstance(outcome, Stopped):
             click.echo(outcome.report, err=True)
             session.warn(str(outcome))
-            status = Panicked.exit_code
+            status = Stopped.exit_code
         else:
             status = max(status, say_destroyed(session, name, outcome))
     if fmt is not None:
@@ -126,11 +171,11 @@ def destroy(session: Session, everything: bool, fmt: Format | None) -> int:
     return status
 
 
-def _outcome(outcome: int | Panicked | None) -> tuple[str, int | None]:
+def _outcome(outcome: int | str | Stopped) -> tuple[str, int | None]:
     """A word for what became of a VM, and how many tables leaked."""
-    if isinstance(outcome, Panicked):
-        return "panicked", None
-    return ("forgotten", None) if outcome is None else ("destroyed", outcome)
+    if isinstance(outcome, Stopped):
+        return outcome.state, None
+    return ("forgotten", None) if isinstance(outcome, str) else ("destroyed", outcome)
 
 
 def say_created(session: Session, spec: VmSpec, booted: Booted) -> None:
@@ -169,10 +214,10 @@ def say_rebooted(session: Session, spec: VmSpec, rebooted: Rebooted) -> None:
         )
 
 
-def say_destroyed(session: Session, name: str, leaked: int | None) -> int:
-    """What came of a destroy; returns the exit status."""
-    if leaked is None:
-        session.note(f"destroyed {name}, which had panicked; its crash dump stays")
+def say_destroyed(session: Session, name: str, leaked: int | str) -> int:
+    """What came of a destroy (a word: how its kernel had ended); returns the exit status."""
+    if isinstance(leaked, str):
+        session.note(f"destroyed {name}, which had {leaked}; its crash dump stays")
     elif leaked:
         session.warn(f"warning: destroying {name} leaked {leaked} page tables")
         return 1

@@ -18,10 +18,12 @@ COMMANDS = {
     "list": ("inspect", "list_vms", "List the VMs: state, kernel, memory, resident pages."),
     "reboot": ("lifecycle", "reboot", "Reinit the VM, map its ROM again, boot its guest."),
     "touch": ("lifecycle", "touch", "Let the guest access memory."),
+    "hold": ("lifecycle", "hold", "Hold a page, as a mapping of guest space does."),
+    "release": ("lifecycle", "release", "Release a page that is held."),
     "destroy": ("lifecycle", "destroy", "Destroy a VM as the kernel does, and check for leaks."),
     "crash": ("crash", "crash", "List and show crash dumps."),
     "run": ("scenarios", "run", "Run scenarios on every kernel of their matrix."),
-    "matrix": ("scenarios", "matrix", "Say on which kernels a VM is safe."),
+    "matrix": ("matrix", "matrix", "Say on which kernels VMs are safe."),
     "check": ("advice", "check", "Review VM descriptions without running them."),
     "explain": ("advice", "explain", "Explain a panic with the numbers of its case."),
     "import": ("importing", "import_vm", "Write a description from bhyve's or Propolis' files."),
@@ -103,7 +105,7 @@ bhyvectl's own manner works as well:
 
 \b
 Exit status: 0 fine, 1 refused by the simulated kernel or an expectation not met,
-2 usage or configuration, 3 the simulated kernel panicked, 4 the state is unusable.
+2 usage or configuration, 3 the simulated kernel panicked or hung, 4 the state is unusable.
 """
 
 

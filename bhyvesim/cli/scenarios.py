@@ -1,4 +1,4 @@
-"""run and matrix: scenarios, on every kernel of their matrix."""
+"""run: scenarios, on every kernel of their matrix."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 
 import click
 
-from bhyvesim.cli.files import read_bytes, read_vm_file, write_text
-from bhyvesim.cli.params import format_option, vm_option
+from bhyvesim.cli.files import read_bytes, write_text
+from bhyvesim.cli.params import format_option
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import UsageError
-from bhyvesim.gpt.revisions import REVISIONS
 from bhyvesim.report import scenario as layouts
-from bhyvesim.report.model import Column, Report
+from bhyvesim.report.model import Report
 from bhyvesim.scenario.discover import looks_like_a_scenario
-from bhyvesim.scenario.model import CellResult, CellSpec, Expectation, Place, Scenario, Step
-from bhyvesim.scenario.pool import WorkerDied, run_cells
-from bhyvesim.scenario.steps import Create, Destroy, Reboot
-from bhyvesim.vmm.spec import VmSpec
+from bhyvesim.scenario.model import CellResult, Scenario
+from bhyvesim.scenario.pool import WorkerDied, cores, run_cells
 
 
 @click.command()
@@ -54,7 +50,7 @@ def run(
     results: list[CellResult] = []
     stopped: BaseException | None = None
     try:
-        for result in _watched(run_cells(scenarios, selected, jobs or _cores()), len(selected)):
+        for result in _watched(run_cells(scenarios, selected, jobs or cores()), len(selected)):
             results.append(result)
             if fail_fast and not result.passed:
                 break
@@ -71,41 +67,6 @@ def run(
     if stopped is not None:
         raise stopped
     return 1 if failed else 0
-
-
-@click.command()
-@click.argument("config", metavar="VM.yaml", type=click.Path())
-@click.option("--fail-on-unsafe", is_flag=True, help="Exit with 1 unless every kernel is safe.")
-@vm_option
-@format_option
-@click.pass_obj
-def matrix(session: Session, config: str, fail_on_unsafe: bool, fmt: Format | None) -> int:
-    """Say on which kernels a VM is safe.
-
-    Creates it, lets it touch its memory, reboots it three times and destroys it, on
-    every revision, DEBUG and production; whatever kernel VM.yaml itself names.
-    """
-    spec = read_vm_file(config, session.vm)
-    scenario = life_on_every_kernel(spec, config)
-    selected = [(0, index) for index in range(len(scenario.cells))]
-    results = list(run_cells([scenario], selected, 1))
-    session.emit(_verdicts(scenario, results), fmt)
-    return 1 if fail_on_unsafe and any(result.outcome != "ok" for result in results) else 0
-
-
-def life_on_every_kernel(spec: VmSpec, source: str) -> Scenario:
-    """The scenario behind ``bhyvesim matrix``; it expects nothing, and only looks."""
-    cells = []
-    for debug in (True, False):
-        for gpt in REVISIONS:
-            kernel = replace(spec.kernel, gpt=gpt, debug=debug)
-            axes = {"gpt": gpt, "debug": "true" if debug else "false"}
-            cells.append(CellSpec(axes, replace(spec, kernel=kernel)))
-    nowhere = Place(source, 1, 1)
-    actions = (("create", Create()), *(("reboot", Reboot()),) * 3, ("destroy", Destroy()))
-    look = (Expectation(anything=True),)
-    steps = tuple(Step(name, name, nowhere, action, look) for name, action in actions)
-    return Scenario(f"the life of {spec.name}", source, tuple(cells), steps)
 
 
 def find_scenarios(paths: Sequence[str]) -> list[str]:
@@ -140,10 +101,6 @@ def _select(scenarios: list[Scenario], words: str | None) -> list[tuple[int, int
     if not selected:
         raise UsageError(f"-k {words!r} selects no cell: expected part of a file, title or name")
     return selected
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _watched(results: Generator[CellResult, None, None], total: int) -> Iterator[CellResult]:
@@ -202,26 +159,3 @@ def _report(
                     cell = scenario.cells[result.cell]
                     sys.stdout.write(layouts.github(scenario, result.failure, cell))
     sys.stdout.flush()
-
-
-def _verdicts(scenario: Scenario, results: list[CellResult]) -> Report:
-    rows, data = [], []
-    for result in sorted(results, key=lambda r: r.cell):
-        cell = scenario.cells[result.cell]
-        safe = result.outcome == "ok"
-        remark = f"page counter off by {result.drift:+d} after 3 reboots" if result.drift else ""
-        kernel = f"{cell.axes['gpt']} {layouts.row_label(cell)}"
-        rows.append(
-            (kernel, "safe" if safe else "NOT SAFE", "" if safe else result.outcome, remark)
-        )
-        data.append(
-            {
-                "gpt": cell.axes["gpt"],
-                "debug": cell.axes["debug"] == "true",
-                "safe": safe,
-                "outcome": result.outcome,
-                "drift": result.drift,
-            }
-        )
-    columns = tuple(map(Column, ("KERNEL", "VERDICT", "BECAUSE", "REMARK")))
-    return Report(columns, tuple(rows), {"vm": scenario.source, "kernels": data})

@@ -16,14 +16,18 @@ Format = Literal["plain", "table", "json"]
 FORMATS: tuple[Format, ...] = ("plain", "table", "json")
 
 
-class Panicked(BhyvesimError):
-    """The simulated kernel panicked, and the crash dump is stored; ``report`` is the console's."""
+class Stopped(BhyvesimError):
+    """The simulated kernel panicked or hung, and its dump is stored; ``report`` is to be shown.
+
+    ``state`` is what became of the VM: panicked or hung.
+    """
 
     exit_code = 3
 
-    def __init__(self, message: str, report: str) -> None:
+    def __init__(self, message: str, report: str, state: str) -> None:
         super().__init__(message)
         self.report = report
+        self.state = state
 
 
 class Session:
@@ -63,8 +67,8 @@ class Session:
     def stored_to_show(self) -> VmRow:
         """:meth:`stored`, with a note where what is shown of it is from its crash dump."""
         row = self.stored()
-        if row.panicked:
-            self.note(f"{row.name} has panicked: this is from its crash dump, crash {row.crash}")
+        if row.stopped:
+            self.note(f"{row.name} has {row.state}: this is from its crash dump, crash {row.crash}")
         return row
 
     def now_ns(self) -> int:

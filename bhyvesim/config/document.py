@@ -19,6 +19,7 @@ from bhyvesim.units import shorten
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
 
+_DEPTH = f"at most {MAX_DEPTH} levels"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -95,6 +96,8 @@ def parse(text: str | bytes, source: str) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        if "nesting depth" in str(error.problem):  # libyaml's own limit, where it looks ahead
+            raise ConfigError(source, line, column, "too deeply nested", _DEPTH) from None
         raise ConfigError(source, line, column, f"not YAML: {error.problem}") from None
     except (yaml.YAMLError, RecursionError) as error:
         what = "too deeply nested" if isinstance(error, RecursionError) else "not YAML"
@@ -131,7 +134,7 @@ class _Builder:
         if event.tag is not None:
             raise self.error(event, f"the tag {shorten(event.tag)}", "values without tags")
         if depth > MAX_DEPTH:
-            raise self.error(event, "too deeply nested", f"at most {MAX_DEPTH} levels")
+            raise self.error(event, "too deeply nested", _DEPTH)
         line, column = event.start_mark.line + 1, event.start_mark.column + 1
         if isinstance(event, yaml.ScalarEvent):
             plain = not event.style  # None, or empty from libyaml's parser

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from bhyvesim.config.document import Mapping, Node, Scalar, Sequence
 from bhyvesim.errors import BadValue
-from bhyvesim.prot import parse_prot
+from bhyvesim.prot import BY, READ, WRITE, parse_prot
 from bhyvesim.units import PAGE_SIZE, is_page_aligned, parse_address, parse_size, shorten
 
 T = TypeVar("T")
@@ -172,6 +172,27 @@ def length(node: Node) -> int:
 def prot(node: Node) -> int:
     """A protection or an access: ``rwx``, ``r-x``, ``w``."""
     return parsed(node, parse_prot, scalar(node, "one or more of r, w, x"))
+
+
+def access_by(fields: Fields) -> tuple[int, str]:
+    """What ``access`` wants, and who ``by``; a device reads or writes."""
+    wanted = fields.need("access", prot)
+    by = fields.get("by", choice(*BY), "vcpu")
+    if by == "device":
+        _check_holds(fields, wanted)
+    return wanted, by
+
+
+def held_access(fields: Fields) -> int:
+    """What the ``access`` of a holder wants: read or write, at least; both if left out."""
+    wanted = fields.get("access", prot, READ | WRITE)
+    _check_holds(fields, wanted)
+    return wanted
+
+
+def _check_holds(fields: Fields, wanted: int) -> None:
+    if not wanted & (READ | WRITE):
+        raise fields.place("access").error("access of a device without r or w", "r or w in it")
 
 
 def items(read: Callable[[Node], T]) -> Callable[[Node], tuple[T, ...]]:

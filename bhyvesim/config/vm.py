@@ -24,7 +24,7 @@ from bhyvesim.vmm.spec import (
 )
 
 DEFAULT_BOOTROM = 2 * MIB
-_COMMON = ("name", "kernel", "cpu", "touch", "track_dirty")
+_COMMON = ("name", "kernel", "cpu", "apicv", "touch", "track_dirty")
 _SHORT = ("vmm", "memory", "bootrom", "host_pfn")
 _EXPLICIT = ("segments", "mappings")
 KEYS = (*_COMMON, *_SHORT, *_EXPLICIT)
@@ -44,6 +44,7 @@ def read_vm(node: Node) -> VmSpec:
     name = fields.need("name", _name)
     cpu = cast(Cpu, fields.get("cpu", r.choice("amd", "intel"), "amd"))
     kernel = fields.get("kernel", _kernel, KernelSpec())
+    apicv = fields.get("apicv", _apicv(cpu), cpu == "intel")
     touches = fields.get("touch", _touches, None)
     track_dirty = fields.get("track_dirty", r.boolean, False)
     if "segments" in fields or "mappings" in fields:
@@ -54,14 +55,22 @@ def read_vm(node: Node) -> VmSpec:
                 )
         segments = fields.need("segments", r.items(_segment))
         mappings = fields.need("mappings", r.items(_mapping))
-        return VmSpec(name, kernel, cpu, segments, mappings, touches, track_dirty)
+        return VmSpec(name, kernel, cpu, segments, mappings, touches, track_dirty, apicv=apicv)
     vmm = fields.get("vmm", r.choice(*LAYOUTS), "propolis")
     memory = fields.need("memory", r.size)
     bootrom = fields.get("bootrom", _bootrom(vmm), DEFAULT_BOOTROM)
     pfns = fields.get("host_pfn", _pfns, dict[str, int]())
     layout = LAYOUTS[vmm](memory, bootrom, pfns)
     return VmSpec(
-        name, kernel, cpu, layout.segments, layout.mappings, touches, track_dirty, vmm=vmm
+        name,
+        kernel,
+        cpu,
+        layout.segments,
+        layout.mappings,
+        touches,
+        track_dirty,
+        vmm=vmm,
+        apicv=apicv,
     )
 
 
@@ -73,6 +82,16 @@ def _name(node: Node) -> str:
             f"{shorten(name)} {problem}", "a printable name of 1 to 127 bytes without /"
         )
     return name
+
+
+def _apicv(cpu: str) -> Callable[[Node], bool]:
+    def read(node: Node) -> bool:
+        apicv = r.boolean(node)
+        if apicv and cpu != "intel":
+            raise node.error(f"apicv: true with cpu: {cpu}", "cpu: intel, or no apicv")
+        return apicv
+
+    return read
 
 
 def _kernel(node: Node) -> KernelSpec:
@@ -150,9 +169,9 @@ def _touches(node: Node) -> tuple[TouchSpec, ...] | None:
 
 
 def _touch(node: Node) -> TouchSpec:
-    fields = r.Fields(node, ("gpa", "len", "access"))
+    fields = r.Fields(node, ("gpa", "len", "access", "by"))
     return TouchSpec(
         fields.need("gpa", r.any_address),
         fields.need("len", r.length),
-        fields.need("access", r.prot),
+        *r.access_by(fields),
     )

@@ -1,4 +1,4 @@
-"""Dirty bits of a range, as a bitmap: bit *i* stands for its *i*-th page."""
+"""Dirty bits of a range, as bitmaps: bit *i* stands for its *i*-th page."""
 
 from __future__ import annotations
 
@@ -7,39 +7,52 @@ from bhyvesim.gpt.leaf import ALL_ENTRIES, Leaf, build, classes
 from bhyvesim.gpt.levels import ENTRY_BITS
 
 
+def with_tables(gpt: Gpt, pages: range) -> int:
+    """Which of *pages* have a leaf table."""
+    bitmap = 0
+    for piece in gpt.pieces(pages):
+        if piece.leaf is not None:
+            bitmap |= _spread(piece.mask, piece, pages)
+    return bitmap
+
+
 def dirty_bitmap(gpt: Gpt, pages: range) -> int:
     """Which of *pages* have an entry whose dirty bit is set."""
     bitmap = 0
     for piece in gpt.pieces(pages):
         bits = 0 if piece.leaf is None else _dirty(gpt, piece.leaf) & piece.mask
         if bits:
-            for index in range(piece.first, piece.end):
-                bitmap |= _shift(bits, (index << ENTRY_BITS) - pages.start)
+            bitmap |= _spread(bits, piece, pages)
     return bitmap
 
 
-def mark(gpt: Gpt, pages: range, bitmap: int, *, dirty: bool) -> None:
-    """Set or clear the dirty bits of those pages of *bitmap* that have an entry."""
+def clear(gpt: Gpt, pages: range, bitmap: int | None = None) -> None:
+    """Clear the dirty bits of *pages*, or of those of *bitmap*."""
     for piece in gpt.pieces(pages):
-        if piece.leaf is None:
+        dirty = 0 if piece.leaf is None else _dirty(gpt, piece.leaf) & piece.mask
+        if piece.leaf is None or not dirty:
+            continue
+        if bitmap is None:
+            gpt.leaves.assign(piece.first, piece.end, _cleaned(gpt, piece.leaf, dirty))
             continue
         for index in range(piece.first, piece.end):
-            start = (index << ENTRY_BITS) - pages.start
-            wanted = _shift(bitmap, -start) & ALL_ENTRIES & piece.mask
+            wanted = dirty & selected(bitmap, index, pages)
             if wanted:
-                _mark_leaf(gpt, index, piece, wanted, dirty)
+                gpt.leaves.assign(index, index + 1, _cleaned(gpt, piece.leaf, wanted))
 
 
-def _mark_leaf(gpt: Gpt, index: int, piece: Piece, wanted: int, dirty: bool) -> None:
-    assert piece.leaf is not None
-    bit = gpt.npt.dirty
+def selected(bitmap: int, index: int, pages: range) -> int:
+    """The entries of leaf *index* that *bitmap* of *pages* selects."""
+    return _shift(bitmap, pages.start - (index << ENTRY_BITS)) & ALL_ENTRIES
+
+
+def _cleaned(gpt: Gpt, leaf: Leaf, wanted: int) -> Leaf:
     table: dict[int, int] = {}
-    for cls, bits in classes(piece.leaf).items():
-        changed = cls | bit if dirty else cls & ~bit
-        for of, some in ((changed, bits & wanted), (cls, bits & ~wanted)):
+    for cls, bits in classes(leaf).items():
+        for of, some in ((cls & ~gpt.npt.dirty, bits & wanted), (cls, bits & ~wanted)):
             if some:
                 table[of] = table.get(of, 0) | some
-    gpt.leaves.assign(index, index + 1, build(piece.leaf[0], table))
+    return build(leaf[0], table)
 
 
 def _dirty(gpt: Gpt, leaf: Leaf) -> int:
@@ -48,6 +61,13 @@ def _dirty(gpt: Gpt, leaf: Leaf) -> int:
         if cls & gpt.npt.dirty:
             bits |= some
     return bits
+
+
+def _spread(bits: int, piece: Piece, pages: range) -> int:
+    """The same entries *bits* of every leaf of *piece*, as a bitmap of *pages*."""
+    count = piece.end - piece.first
+    repeated = bits * (((1 << (count << ENTRY_BITS)) - 1) // ALL_ENTRIES) if count > 1 else bits
+    return _shift(repeated, (piece.first << ENTRY_BITS) - pages.start)
 
 
 def _shift(bits: int, places: int) -> int:

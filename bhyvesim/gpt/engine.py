@@ -23,6 +23,7 @@ from bhyvesim.gpt.leaf import (
     build,
     classes,
     flags_of,
+    lowest_bit,
     present,
     runs_of,
     without,
@@ -79,7 +80,27 @@ class Attempt(NamedTuple):
     leaf: Leaf | None
     added: int  # entries newly set
     refused: int  # entries whose access failed
-    fault: Fault  # how they failed
+    absent: int  # those of them that were not there, and were not set
+    why_absent: Fault  # how these failed; the others' rights do not permit the access
+
+    def fault(self, bit: int) -> Fault:
+        """How the refused entry *bit* failed."""
+        return self.why_absent if self.absent & bit else Fault.PROT
+
+
+class Agent:
+    """Somebody who accesses pages: a vCPU, a device, an ioctl; and the bits that it leaves.
+
+    *on_read* and *on_write* are or'ed into the entries of pages that it accessed.
+    """
+
+    __slots__ = ("after", "on_read", "on_write")
+
+    def __init__(self, on_read: int, on_write: int) -> None:
+        self.on_read = on_read
+        self.on_write = on_write
+        # Per wanted protection: class -> class after such an access, None if not permitted.
+        self.after: tuple[dict[int, int | None], ...] = tuple({} for _ in range(8))
 
 
 class Piece(NamedTuple):
@@ -95,6 +116,7 @@ class Gpt(ABC):
     """One nested page table. Pages are page numbers (GPA >> 12), ranges half-open."""
 
     hardware_bits: ClassVar[HardwareBits] = HardwareBits.ALWAYS
+    release_sets_accessed: ClassVar[bool] = True  # beside dirty, when a held page is released
 
     def __init__(self, kernel: Kernel, npt: PteFormat, *, track_dirty: bool = False) -> None:
         self.kernel = kernel
@@ -102,14 +124,35 @@ class Gpt(ABC):
         self.leaves: StepFunction[Leaf | None] = StepFunction(LEAVES, None)
         self.resident = 0  # the kernel's own counter of mapped pages
         # Leaves that exist twice: left behind by a panic of 15844 in the middle of populate.
+        # The newer one is empty, and the only one that the entries above lead to.
         self.twins: tuple[int, ...] = ()
-        self.sets_bits = (
-            npt.name == "rvi"
+        self.holder = Agent(0, 0)  # maps, and marks nothing: also the virtualised APIC
+        self.set_dirty = Agent(0, npt.dirty)
+        self.track(track_dirty)
+        self.load_hardware_bits()
+
+    def track(self, on: bool) -> None:
+        """Dirty tracking on or off, for what software marks."""
+        self.tracking = on
+        marks = self.npt.dirty | (self.npt.accessed if self.release_sets_accessed else 0)
+        self.device = Agent(0, marks if on else 0)
+
+    def load_hardware_bits(self) -> None:
+        """Decide whether hardware sets accessed and dirty bits, as at create and at reinit.
+
+        Source: vmx.c, where the EPTP with its A/D switch is computed.
+        """
+        self.set_hardware_bits(
+            self.npt.name == "rvi"
             or self.hardware_bits is HardwareBits.ALWAYS
-            or (self.hardware_bits is HardwareBits.TRACKED and track_dirty)
+            or (self.hardware_bits is HardwareBits.TRACKED and self.tracking)
         )
-        # Per wanted protection: class -> class after such an access, None if not permitted.
-        self._after: tuple[dict[int, int | None], ...] = tuple({} for _ in range(8))
+
+    def set_hardware_bits(self, on: bool) -> None:
+        """Hardware sets accessed and dirty bits from here on, or sets none."""
+        self.sets_bits = on
+        accessed, dirty = self.npt.accessed, self.npt.dirty
+        self.vcpu = Agent(accessed, accessed | dirty) if on else Agent(0, 0)
 
     # What a revision decides.
 
@@ -148,22 +191,27 @@ class Gpt(ABC):
                 self.leaves.assign(piece.first, piece.end, build(leaf[0], table))
                 self.resident += missing.bit_count() * (piece.end - piece.first)
 
-    def access(self, pages: range, prot: int, backing: Backing | None) -> Touched:
-        """The guest touches *pages* in ascending order, and stops at the first that fails.
+    def access(
+        self, pages: range, prot: int, backing: Backing | None, agent: Agent | None = None
+    ) -> Touched:
+        """*agent* (a vCPU) accesses *pages* in ascending order, and stops at the first that fails.
 
         All of *pages* have the same *backing*, or none.
         """
+        agent = agent or self.vcpu
         done = mapped = 0
         for piece in self.pieces(pages):
-            tried = self._attempt(piece.leaf, piece.mask, prot, backing)
+            tried = self._attempt(piece.leaf, piece.mask, prot, backing, agent)
             if tried.refused:
                 stop = tried.refused & -tried.refused
-                tried = self._attempt(piece.leaf, piece.mask & (2 * stop - 1), prot, backing)
+                fault = tried.fault(stop)
+                mask = piece.mask & (2 * stop - 1)
+                tried = self._attempt(piece.leaf, mask, prot, backing, agent)
                 self._store(piece.first, piece.first + 1, piece.leaf, tried)
                 return Touched(
                     done + (piece.mask & (stop - 1)).bit_count(),
                     mapped + tried.added.bit_count(),
-                    tried.fault,
+                    fault,
                 )
             self._store(piece.first, piece.end, piece.leaf, tried)
             done += piece.mask.bit_count() * (piece.end - piece.first)
@@ -171,13 +219,13 @@ class Gpt(ABC):
         return Touched(done, mapped, None)
 
     def access_page(self, page: int, prot: int, backing: Backing | None) -> Touched:
-        """:meth:`access` of one page, without the ceremony of ranges."""
+        """:meth:`access` of one page by a vCPU, without the ceremony of ranges."""
         index, bit = page >> ENTRY_BITS, BIT[page & _SLOT]
         values, k, alone = self.leaves.locate(index)
         leaf = values[k]
         if alone and leaf is not None and len(leaf) == 3 and backing is not None:
             refcnt, cls, bits = leaf
-            after = self._after[prot]
+            after = self.vcpu.after[prot]
             if bits & bit:
                 if after.get(cls) == cls:
                     return ONE_SEEN
@@ -185,38 +233,65 @@ class Gpt(ABC):
                 values[k] = (refcnt, cls, bits | bit)
                 self.resident += 1
                 return ONE_MAPPED
-        added, tried = self._access_leaf(index, leaf, bit, prot, backing)
+        tried = self._attempt(leaf, bit, prot, backing, self.vcpu)
+        self._store(index, index + 1, leaf, tried)
         if tried.refused:
-            return Touched(0, added, tried.fault)
-        return ONE_MAPPED if added else ONE_SEEN
+            return Touched(0, tried.added.bit_count(), tried.fault(bit))
+        return ONE_MAPPED if tried.added else ONE_SEEN
 
     def access_entries(
-        self, index: int, mask: int, prot: int, backing: Backing | None
+        self, index: int, mask: int, prot: int, backing: Backing | None, agent: Agent
     ) -> tuple[int, dict[int, Fault]]:
-        """Touch the entries *mask* of leaf *index*, each for itself.
+        """*agent* accesses the entries *mask* of leaf *index*, each for itself.
 
         Returns how many were newly set, and the faults by page number.
         """
         leaf = self.leaves[index]
         if backing is not None and not prot & ~backing.prot:
-            after = self._after[prot].get(backing.cls)
+            after = agent.after[prot].get(backing.cls)
             if after is not None and (leaf is None or len(leaf) == 1):
                 if self.absent(leaf, backing, prot) is None:
                     self.leaves.assign(index, index + 1, ((leaf or EMPTY)[0], after, mask))
                     self.resident += mask.bit_count()
                     return mask.bit_count(), {}
-        added, tried = self._access_leaf(index, leaf, mask, prot, backing)
+        tried = self._attempt(leaf, mask, prot, backing, agent)
+        self._store(index, index + 1, leaf, tried)
         base = index << ENTRY_BITS
         faults = {
-            base + slot: tried.fault
+            base + slot: tried.fault(BIT[slot])
             for first, end in runs_of(tried.refused)
             for slot in range(first, end)
         }
-        return added, faults
+        return tried.added.bit_count(), faults
+
+    def access_each(self, pages: range, prot: int, backing: Backing | None, agent: Agent) -> None:
+        """Access *pages*, each for itself; failures are passed over."""
+        for piece in self.pieces(pages):
+            tried = self._attempt(piece.leaf, piece.mask, prot, backing, agent)
+            self._store(piece.first, piece.end, piece.leaf, tried)
+
+    def first_absent(self, pages: range) -> int | None:
+        """The first of *pages* without an entry; None if all have one."""
+        for piece in self.pieces(pages):
+            missing = piece.mask & ~present(piece.leaf or EMPTY)
+            if missing:
+                return (piece.first << ENTRY_BITS) + lowest_bit(missing)
+        return None
+
+    def count_absent(self, pages: range) -> int:
+        """How many of *pages* have no entry."""
+        return sum(
+            (piece.mask & ~present(piece.leaf or EMPTY)).bit_count() * (piece.end - piece.first)
+            for piece in self.pieces(pages)
+        )
 
     def entry(self, page: int) -> int:
-        """The leaf entry of *page*; 0 where none is set, or no table is there."""
-        leaf = self.leaves[page >> ENTRY_BITS]
+        """The leaf entry of *page*; 0 where none is set, or no table is there.
+
+        As hardware finds it: of a table that exists twice, it reaches the empty one.
+        """
+        index = page >> ENTRY_BITS
+        leaf = None if index in self.twins else self.leaves[index]
         bit = BIT[page & _SLOT]
         for cls, bits in classes(leaf or EMPTY).items():
             if bits & bit:
@@ -256,20 +331,14 @@ class Gpt(ABC):
                 cleared += gone.bit_count() * (piece.end - piece.first)
         return cleared
 
-    def _access_leaf(
-        self, index: int, leaf: Leaf | None, mask: int, prot: int, backing: Backing | None
-    ) -> tuple[int, Attempt]:
-        """Access entries of the one leaf *index*; returns how many were newly set."""
-        tried = self._attempt(leaf, mask, prot, backing)
-        self._store(index, index + 1, leaf, tried)
-        return tried.added.bit_count(), tried
-
     def _store(self, first: int, end: int, before: Leaf | None, tried: Attempt) -> None:
         if tried.leaf != before:
             self.leaves.assign(first, end, tried.leaf)
         self.resident += tried.added.bit_count() * (end - first)
 
-    def _attempt(self, leaf: Leaf | None, mask: int, prot: int, backing: Backing | None) -> Attempt:
+    def _attempt(
+        self, leaf: Leaf | None, mask: int, prot: int, backing: Backing | None, agent: Agent
+    ) -> Attempt:
         """Access the entries *mask* of *leaf*, each for itself; changes nothing stored."""
         table = {} if leaf is None else classes(leaf)
         refused = seen = 0
@@ -277,40 +346,38 @@ class Gpt(ABC):
             hit = bits & mask
             if hit:
                 seen |= hit
-                after = self._class_after(cls, prot)
+                after = self._class_after(cls, prot, agent)
                 if after is None:
                     refused |= hit
                 elif after != cls:
                     table[cls] &= ~hit
                     table[after] = table.get(after, 0) | hit
         missing = mask & ~seen
-        # Where absent entries cannot be mapped, a present one was refused by the same
-        # protection; so one fault is right for all of them.
-        fault = Fault.PROT
+        absent = 0
+        why = Fault.NOMAP
         if missing:
-            absent = self.absent(leaf, backing, prot)
-            if absent is not None or backing is None:
-                fault = absent or Fault.NOMAP
+            found = self.absent(leaf, backing, prot)
+            if found is not None or backing is None:
+                why = found or Fault.NOMAP
+                absent = missing
                 refused |= missing
                 missing = 0
             else:
-                after = self._class_after(backing.cls, prot)
+                after = self._class_after(backing.cls, prot, agent)
                 if after is None:  # mapped all the same; the retry then fails
                     refused |= missing
                     after = backing.cls
                 table[after] = table.get(after, 0) | missing
         if leaf is None and not table:
-            return Attempt(None, 0, refused, fault)
-        return Attempt(build(leaf[0] if leaf else 0, table), missing, refused, fault)
+            return Attempt(None, 0, refused, absent, why)
+        return Attempt(build(leaf[0] if leaf else 0, table), missing, refused, absent, why)
 
-    def _class_after(self, cls: int, prot: int) -> int | None:
-        """The class of an entry after an access; None where hardware refuses it."""
-        known = self._after[prot]
+    def _class_after(self, cls: int, prot: int, agent: Agent) -> int | None:
+        """The class of an entry after an access; None where its rights refuse it."""
+        known = agent.after[prot]
         if cls not in known:
             after: int | None = None
             if not prot & ~self.npt.prot(flags_of(cls)):
-                after = cls
-                if self.sets_bits:
-                    after |= self.npt.accessed | (self.npt.dirty if prot & WRITE else 0)
+                after = cls | (agent.on_write if prot & WRITE else agent.on_read)
             known[cls] = after
         return known[cls]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from bhyvesim.gpt.engine import Gpt
-from bhyvesim.gpt.leaf import entries, present
+from bhyvesim.gpt.leaf import Leaf, entries, present
 from bhyvesim.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_LEVEL, LEAF_SHIFT, ROOT_LEVEL, table_span
 from bhyvesim.units import PAGE_SHIFT
 
@@ -59,7 +59,7 @@ def node_rows(gpt: Gpt) -> list[NodeRow]:
 
 
 def pte_rows(gpt: Gpt) -> list[PteRow]:
-    """Every non-zero leaf entry, by address; neighbours of one class are one row."""
+    """Every leaf entry that hardware can reach, by address; neighbours of one class are one row."""
     rows: list[PteRow] = []
     run_gpa = run_pages = run_cls = 0
     for gpa, npages, cls in _pte_runs(gpt):
@@ -74,10 +74,22 @@ def pte_rows(gpt: Gpt) -> list[PteRow]:
     return rows
 
 
-def _pte_runs(gpt: Gpt) -> Iterator[tuple[int, int, int]]:
+def _reachable(gpt: Gpt) -> Iterator[tuple[int, int, Leaf]]:
+    """``(first, end, leaf)`` of the runs of leaves, but for those hidden by a newer, empty twin."""
     for first, end, leaf in gpt.leaves.runs(0, gpt.leaves.end):
         if leaf is None:
             continue
+        for index in gpt.twins:
+            if first <= index < end:
+                if first < index:
+                    yield first, index, leaf
+                first = index + 1
+        if first < end:
+            yield first, end, leaf
+
+
+def _pte_runs(gpt: Gpt) -> Iterator[tuple[int, int, int]]:
+    for first, end, leaf in _reachable(gpt):
         held = entries(leaf)
         if len(held) == 1 and held[0][:2] == (0, ENTRIES):
             yield first << LEAF_SHIFT, (end - first) * ENTRIES, held[0][2]

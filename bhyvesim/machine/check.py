@@ -7,8 +7,9 @@ from itertools import pairwise
 from bhyvesim.gpt import check as gpt_check
 from bhyvesim.gpt.leaf import flags_of
 from bhyvesim.gpt.rows import pte_rows
+from bhyvesim.machine.memory import APIC_SPAN
 from bhyvesim.machine.vm import Machine, MachineState
-from bhyvesim.pte.format import PFN_MASK, pfn_of
+from bhyvesim.pte.format import pfn_of
 from bhyvesim.units import PAGE_SHIFT
 
 
@@ -23,8 +24,9 @@ def problems(machine: Machine) -> list[str]:
     for a, b in pairwise(machine.memmaps):
         if a.span.overlaps(b.span):
             found.append(f"memmaps {a.span} and {b.span} overlap")
-    mapped = [(m.span.start, m.span.end) for m in machine.space.mappings]
-    if mapped != [(m.span.start, m.span.end) for m in machine.memmaps]:
+    mapped = [m.span for m in machine.space.mappings]
+    wanted = sorted([m.span for m in machine.memmaps] + [APIC_SPAN] * machine.apicv)
+    if mapped != wanted:
         found.append("the vmspace does not map what the memmaps say")
     for memmap in machine.memmaps:
         seg = machine.segs.get(memmap.segid)
@@ -39,14 +41,17 @@ def _entry_problems(machine: Machine, gpa: int, npages: int, pte: int) -> list[s
     """Every present entry must lead where the mapping over its page leads."""
     page, end = gpa >> PAGE_SHIFT, (gpa >> PAGE_SHIFT) + npages
     while page < end:
-        mapping = machine.space.find(page)
+        gpa_here = page << PAGE_SHIFT
+        mapping = next(
+            (m for m in machine.space.mappings if m.span.start <= gpa_here < m.span.end), None
+        )
         if mapping is None:
             return [f"page {page << PAGE_SHIFT:#x} has an entry, but no mapping"]
         here = pte + ((page << PAGE_SHIFT) - gpa)
         if pfn_of(here) != mapping.host_pfn + page - mapping.first:
             return [f"page {page << PAGE_SHIFT:#x} has the entry {here:#x} of another page"]
-        fresh = machine.npt.page(0, mapping.prot) & ~PFN_MASK
+        fresh = flags_of(mapping.backing.cls)
         if fresh & ~flags_of(here - (page << PAGE_SHIFT)):
             return [f"page {page << PAGE_SHIFT:#x} lacks bits that its mapping gives"]
-        page = min(end, mapping.end)
+        page = min(end, mapping.span.end >> PAGE_SHIFT)
     return []

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bhyvesim.span import Span
+from bhyvesim.units import PAGE_SIZE
 
 MAX_MEMMAPS = 8
+
+# The APIC access page of an Intel host with APICv, in every VM: one page of no segment.
+APIC_SPAN = Span.sized(0xFEE00000, PAGE_SIZE)
+APIC_HOST_PFN = 0xFFFFF
 
 
 class Memseg(NamedTuple):

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Any, NamedTuple
 
-from bhyvesim.errors import BadValue, Frame, KernelPanic, NotRunning, Refused
+from bhyvesim.errors import BadValue, Frame, KernelHang, KernelStop, NotRunning, Refused
+from bhyvesim.gpt.engine import Fault
 from bhyvesim.gpt.revisions import NEWEST, REVISIONS, Revision
 from bhyvesim.gpt.rows import node_rows, pte_rows
 from bhyvesim.gpt.walk import WalkStep, walk
 from bhyvesim.kernel import Assertions, Kernel
-from bhyvesim.machine.memory import MAX_MEMMAPS, Memmap, Memseg
-from bhyvesim.prot import ALL
+from bhyvesim.machine.memory import APIC_HOST_PFN, APIC_SPAN, MAX_MEMMAPS, Memmap, Memseg
+from bhyvesim.prot import ALL, BY, READ, WRITE
 from bhyvesim.pte import FORMATS
 from bhyvesim.pte.format import PFN_BITS
 from bhyvesim.span import Span
@@ -27,8 +28,8 @@ _SYSCALL = tuple(
 )
 _DEVICE_IOCTL = (*_SYSCALL, Frame("vmm_ioctl"), Frame("vmmdev_do_ioctl"))
 _MMAP = (*_DEVICE_IOCTL, Frame("vm_mmap_memseg"))
-_MUNMAP = (*_DEVICE_IOCTL, Frame("vm_munmap_memseg"), Frame("vm_free_memmap"))
-_REINIT = (*_DEVICE_IOCTL, Frame("vm_reinit"), Frame("vm_cleanup"), Frame("vm_free_memmap"))
+_MUNMAP = (*_DEVICE_IOCTL, Frame("vm_munmap_memseg"))
+_REINIT = (*_DEVICE_IOCTL, Frame("vm_reinit"), Frame("vm_cleanup"))
 _DESTROY = (
     *_SYSCALL,
     *(
@@ -40,10 +41,10 @@ _DESTROY = (
             "vmm_do_vm_destroy_locked",
             "vm_destroy",
             "vm_cleanup",
-            "vm_free_memmap",
         )
     ),
 )
+_UNMAP_MMIO = (Frame("vmx_vmcleanup"), Frame("vm_unmap_mmio"))
 _RUN = (*_DEVICE_IOCTL, Frame("vm_run"))
 
 
@@ -52,6 +53,7 @@ class MachineState(Enum):
 
     RUNNING = "running"
     PANICKED = "panicked"
+    HUNG = "hung"
     DESTROYED = "destroyed"
 
 
@@ -59,7 +61,7 @@ _RUNNING = MachineState.RUNNING  # looked up at every access
 
 
 class Access(NamedTuple):
-    """Guest accesses: pages accessed, entries newly set, and the first failure, if any.
+    """Accesses of guest memory: pages accessed, entries newly set, and the first failure, if any.
 
     ``fault`` is FC_NOMAP or FC_PROT, ``gpa`` the address of the page where it came.
     """
@@ -68,6 +70,21 @@ class Access(NamedTuple):
     mapped: int
     fault: str | None = None
     gpa: int | None = None
+
+
+class Held(NamedTuple):
+    """A hold: its id, from 1 on; or FC_NOMAP and the page's address, where none was to be had."""
+
+    id: int | None
+    fault: str | None = None
+    gpa: int | None = None
+
+
+class MemoryStats(NamedTuple):
+    """What ``bhyvectl --get-stats`` shows for vCPU 0, in bytes; None: no such statistic."""
+
+    resident: int
+    wired: int | None
 
 
 class BatchAccess(NamedTuple):
@@ -96,19 +113,21 @@ class Machine:
     0
 
     *gpt* names a revision, *npt* is ``rvi`` or ``ept``; with *debug* false no ASSERT is
-    live, whatever *assertions* says. Operations raise Refused with the errno that the
-    ioctl would return, and change nothing then; KernelPanic where the kernel panics:
+    live, whatever *assertions* says. *apicv* (EPT only) is an Intel host that virtualises
+    the APIC: every VM then has a page of its registers mapped at 0xfee00000. Operations
+    raise Refused with the errno that the ioctl would return, and change nothing then;
+    KernelPanic where the kernel panics; KernelHang where it never returns:
 
     >>> from bhyvesim import KernelPanic
     >>> vm = Machine(gpt="13896")
     >>> vm.alloc_memseg(0, 0x1000)
     >>> vm.mmap_memseg(gpa=0, segid=0, segoff=0, length=0x1000, prot=7)
     >>> try:
-    ...     vm.access(0x1000)
+    ...     vm.access(0x1000, by="device")
     ... except KernelPanic as panic:
     ...     print(panic.function, [frame.function for frame in panic.stack][:3])
     ...     print(panic.message)
-    vmspace_lookup_map ['vmspace_lookup_map', 'vmc_fault', 'vm_handle_paging']
+    vmspace_lookup_map ['vmspace_lookup_map', 'vmc_hold', 'vmm_drv_gpa2kva']
     assertion failed: vmsm != NULL, file: ../../i86pc/io/vmm/vmm_vm.c, line: 714
     """
 
@@ -120,22 +139,28 @@ class Machine:
         npt: str = "rvi",
         track_dirty: bool = False,
         assertions: Assertions | str = Assertions.PANIC,
+        apicv: bool = False,
     ) -> None:
         if gpt not in REVISIONS:
             raise BadValue(f"{gpt!r} is not a revision", f"one of {', '.join(REVISIONS)}")
         if npt not in FORMATS:
             raise BadValue(f"{npt!r} is not a page-table format", "rvi or ept")
+        if apicv and npt != "ept":
+            raise BadValue(f"apicv with {npt}", "it with ept: it is Intel's")
         self.revision: Revision = REVISIONS[gpt]
         self.npt = FORMATS[npt]
         self.track_dirty = track_dirty
+        self.apicv = apicv
         self.kernel = Kernel(debug=debug, assertions=Assertions(assertions))
         self.space = VmSpace(self.kernel, self.revision, self.npt, track_dirty=track_dirty)
         self.segs: dict[int, Memseg] = {}
         self.slots: list[Memmap | None] = [None] * MAX_MEMMAPS
         self.state = MachineState.RUNNING
-        self.panic: KernelPanic | None = None
+        self.stop: KernelStop | None = None  # the panic or hang that ended it
         self.next_host_pfn = FIRST_HOST_PFN
         self.contents: dict[int, bytearray] = {}  # of host pages, by PFN (see contents.py)
+        if apicv:
+            self._map_apic()
 
     @property
     def memmaps(self) -> list[Memmap]:
@@ -221,37 +246,83 @@ class Machine:
                 return
         raise Refused("EINVAL", f"no memmap is exactly {Span.sized(gpa, length)}")
 
-    def access(self, gpa: int, npages: int = 1, prot: int = 1) -> Access:
-        """The guest touches *npages* pages from the one that holds *gpa*, ascending.
+    def access(self, gpa: int, npages: int = 1, prot: int = 1, by: str = "vcpu") -> Access:
+        """*npages* pages from the one that holds *gpa* are accessed, in ascending order.
 
-        *prot* is a mask of what each access wants at once. Stops at the first failure,
-        which is a result; KernelPanic where the fault handler panics.
+        *prot* is a mask of what each access wants at once; *by* a vCPU, through the tables,
+        or a ``device``, which holds and releases each page (R or W must be in *prot*).
+        Stops at the first failure, which is a result; KernelPanic where the kernel panics.
         """
         if self.state is not _RUNNING or not 0 < prot <= ALL:
             self._check_access(prot)
+        if by != "vcpu":
+            return self._access_by_device(gpa, npages, prot, by)
         page = gpa >> PAGE_SHIFT
         try:
             if npages == 1:
                 done, mapped, stop = self.space.access_page(page, prot)
             else:
                 done, mapped, stop = self.space.access(range(page, page + npages), prot)
-        except KernelPanic as panic:
-            self._panicked(panic, _RUN)
+        except KernelStop as stopped:
+            self._stopped(stopped, _RUN)
             raise
         if stop is None:
             return _ONE[mapped] if done == 1 else Access(done, mapped)
         return Access(done, mapped, stop.fault.value, stop.gpa)
 
+    def _access_by_device(self, gpa: int, npages: int, prot: int, by: str) -> Access:
+        if by not in BY:
+            raise BadValue(f"{by!r} accesses no memory", f"one of {', '.join(BY)}")
+        check_hold(prot)
+        page = gpa >> PAGE_SHIFT
+        with self._running(()):
+            done, mapped, stop = self.space.access_by_device(range(page, page + npages), prot)
+        if stop is None:
+            return Access(done, mapped)
+        return Access(done, mapped, stop.fault.value, stop.gpa)
+
+    def hold(self, gpa: int, prot: int = READ) -> Held:
+        """A userspace mapping of guest space takes a hold on the page that holds *gpa*.
+
+        Until it is released, whatever unmaps anything of this VM hangs. Raises Refused
+        (ENOTTY) before 13896, KernelPanic as a device's access. Source: vmc_hold().
+        """
+        self.check_offered(self.revision.ioctls.holds, "holds of pages")
+        check_hold(prot)
+        with self._running(()):
+            hold_id = self.space.hold(gpa >> PAGE_SHIFT, prot)
+        if hold_id is not None:
+            return Held(hold_id)
+        return Held(None, Fault.NOMAP.value, gpa >> PAGE_SHIFT << PAGE_SHIFT)
+
+    def release(self, hold_id: int, *, dirty: bool = True) -> bool:
+        """Release a hold; returns whether its page was unmapped meanwhile (never, up to 2025).
+
+        *dirty* false: the holder did not write. Raises Refused: ENOTTY before 13896, EINVAL
+        for an id that is not held. Source: vmp_release().
+        """
+        self.check_offered(self.revision.ioctls.holds, "holds of pages")
+        if hold_id not in self.space.holds:
+            raise Refused("EINVAL", f"there is no hold {hold_id}")
+        self.space.release(hold_id, dirty=dirty)
+        return False
+
+    def stats(self) -> MemoryStats:
+        """The memory statistics. Source: vmm_stat.c; vmspace_resident_count()."""
+        self.check_running()
+        counted = self.resident << PAGE_SHIFT
+        return MemoryStats(0, counted) if self.revision.counts_wired else MemoryStats(counted, None)
+
     def access_batch(self, gpas: Sequence[int], prot: int = 1) -> BatchAccess:
-        """Single-page accesses in the order given, each for itself.
+        """Single-page accesses of a vCPU in the order given, each for itself.
 
         The same as one :meth:`access` after the other, at a fraction of the time.
         """
         self._check_access(prot)
         try:
             mapped, failed = self.space.access_many(gpas, prot)
-        except KernelPanic as panic:
-            self._panicked(panic, _RUN)
+        except KernelStop as stopped:
+            self._stopped(stopped, _RUN)
             raise
         if not failed:
             return BatchAccess(len(gpas), mapped, ())
@@ -262,22 +333,29 @@ class Machine:
     def reinit(self) -> None:
         """VM_REINIT: free every memmap of a devmem segment, in slot order.
 
-        Raises KernelPanic where vacating does. Source: vm_reinit(), vm_cleanup().
+        The APIC access page goes first, and is there again at the end. Raises KernelPanic
+        where vacating does, KernelHang while a page is held. Source: vm_reinit(),
+        vm_cleanup().
         """
         self.check_running()
         with self._running(_REINIT):
+            self._unmap_apic()
             for slot, memmap in enumerate(self.slots):
                 if memmap is not None and not self.segs[memmap.segid].is_sysmem:
                     self._free_memmap(slot, memmap)
+        self.space.gpt.load_hardware_bits()
+        if self.apicv:
+            self._map_apic()
 
     def destroy(self) -> int:
-        """Free all memmaps in slot order, the segments, the vmspace.
+        """Free the APIC access page, all memmaps in slot order, the segments, the vmspace.
 
         Returns how many page tables besides the root were still there at the end (a
-        leak). Raises KernelPanic where vacating does. Source: vm_destroy().
+        leak). Raises as reinit(). Source: vm_destroy().
         """
         self.check_running()
         with self._running(_DESTROY):
+            self._unmap_apic()
             for slot, memmap in enumerate(self.slots):
                 if memmap is not None:
                     self._free_memmap(slot, memmap)
@@ -305,6 +383,14 @@ class Machine:
             ],
         }
 
+    def freed_by(self, memmaps: Sequence[Memmap | None]) -> list[Span]:
+        """The spans of *memmaps* that are not mapped any more, and the APIC access page's.
+
+        What lies there lost its entries by right.
+        """
+        gone = [m.span for m in memmaps if m is not None and m not in self.slots]
+        return [*gone, APIC_SPAN] if self.apicv else gone
+
     def restore_memmap(self, slot: int, memmap: Memmap | None) -> None:
         """Put a memmap that was stored back into its slot; the tables come separately."""
         self.slots[slot] = memmap
@@ -327,8 +413,24 @@ class Machine:
 
     def _free_memmap(self, slot: int, memmap: Memmap) -> None:
         """vm_free_memmap(): the slot is cleared once the unmapping came through."""
-        self.space.unmap(memmap.span)
+        with self.kernel.calls(Frame("vm_free_memmap")):
+            self.space.unmap(memmap.span)
         self.slots[slot] = None
+
+    def _map_apic(self) -> None:
+        """Source: vmx.c, where APICv is set up for a VM; vm_map_mmio()."""
+        self.space.map(APIC_SPAN, APIC_HOST_PFN, READ | WRITE, mmio=True)
+
+    def _unmap_apic(self) -> None:
+        if self.apicv:
+            with self.kernel.calls(*_UNMAP_MMIO):
+                self.space.unmap(APIC_SPAN)
+
+    def check_offered(self, offered: bool, what: str) -> None:
+        """Raises NotRunning, or Refused (ENOTTY) where the revision lacks *what*."""
+        self.check_running()
+        if not offered:
+            raise Refused("ENOTTY", f"kernel {self.revision.name} has no {what}")
 
     def _check_access(self, prot: int) -> None:
         self.check_running()
@@ -336,27 +438,36 @@ class Machine:
             raise BadValue(f"{prot!r} is not an access", "a mask of R=1, W=2, X=4")
 
     def check_running(self) -> None:
-        """Raises NotRunning after a panic (PANICKED) or destroy (ENOENT)."""
+        """Raises NotRunning after a panic (PANICKED), a hang (HUNG) or destroy (ENOENT)."""
         if self.state is MachineState.PANICKED:
             raise NotRunning("PANICKED", "the machine's kernel has panicked")
+        if self.state is MachineState.HUNG:
+            raise NotRunning("HUNG", "the machine's kernel hangs: everything waits for its locks")
         if self.state is MachineState.DESTROYED:
             raise NotRunning("ENOENT", "the machine has been destroyed")
 
     @contextmanager
     def _running(self, frames: tuple[Frame, ...]) -> Iterator[None]:
-        """Within an ioctl: *frames* are under way, and a panic stops the machine."""
+        """Within a call into the kernel: *frames* are under way, a panic or hang ends it all."""
         try:
             with self.kernel.calls(*frames):
                 yield
-        except KernelPanic as panic:
-            self._panicked(panic)
+        except KernelStop as stopped:
+            self._stopped(stopped)
             raise
 
-    def _panicked(self, panic: KernelPanic, outer: tuple[Frame, ...] = ()) -> None:
-        panic.stack += tuple(reversed(outer))
-        panic.state = self.dump()
-        self.panic = panic
-        self.state = MachineState.PANICKED
+    def _stopped(self, stopped: KernelStop, outer: tuple[Frame, ...] = ()) -> None:
+        stopped.stack += tuple(reversed(outer))
+        stopped.state = self.dump()
+        self.stop = stopped
+        hung = isinstance(stopped, KernelHang)
+        self.state = MachineState.HUNG if hung else MachineState.PANICKED
+
+
+def check_hold(prot: int) -> None:
+    """Raises BadValue unless *prot* has R or W, as every holder asks for."""
+    if not 0 < prot <= ALL or not prot & (READ | WRITE):
+        raise BadValue(f"{prot!r} can hold no page", "a mask of R=1, W=2, X=4, with R or W in it")
 
 
 _ONE = (Access(1, 0), Access(1, 1))

@@ -24,6 +24,7 @@ class Ept:
     cpu = "intel"
     accessed = ACCESSED
     dirty = DIRTY
+    write_back = WRITE_BACK
 
     def page(self, pfn: int, prot: int) -> int:
         return pfn << 12 | WRITE_BACK | prot

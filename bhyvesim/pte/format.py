@@ -20,6 +20,7 @@ class PteFormat(Protocol):
     cpu: str  # "amd" or "intel"
     accessed: int
     dirty: int
+    write_back: int  # the bits that make a page cached; without them it is not (EPT)
 
     def page(self, pfn: int, prot: int) -> int:
         """The entry the kernel writes for a page; *prot* is a mask of R=1, W=2, X=4."""

@@ -28,6 +28,7 @@ class Rvi:
     cpu = "amd"
     accessed = ACCESSED
     dirty = DIRTY
+    write_back = 0
 
     def page(self, pfn: int, prot: int) -> int:
         pte = pfn << 12 | PRESENT | USER | ACCESSED

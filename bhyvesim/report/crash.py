@@ -7,13 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bhyvesim.errors import Frame
+from bhyvesim.errors import Frame, UsageError
 from bhyvesim.gpt.revisions import REVISIONS
 from bhyvesim.kernel import build_name
 
 HOST = "bhyvesim"
+FORCED = "forced crash dump initiated at user request"
 _MODULES = {
+    "as_fault": "genunix",
     "brand_sys_syscall": "unix",
+    "cmntrap": "unix",
+    "pagefault": "unix",
+    "thread_start": "unix",
+    "trap": "unix",
+    "viona_hold_page": "viona",
+    "viona_tx": "viona",
+    "viona_worker": "viona",
+    "viona_worker_tx": "viona",
+    "vq_map_desc_bufs": "viona",
+    "vq_popchain": "viona",
     "vpanic": "unix",
     "ioctl": "genunix",
     "fop_ioctl": "genunix",
@@ -33,9 +45,10 @@ _RECORDED_NS = 85_773_713_000
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """A crash dump, decoded: what panicked when, and the calls that were under way.
+    """A crash dump, decoded: what panicked or hung when, and the calls that were under way.
 
-    *stack* is innermost first and begins in the function that holds the assertion.
+    *stack* is innermost first and begins in the function that holds the assertion, or that
+    loops. *locks* are what a thread that hangs holds; its dump was forced.
     """
 
     id: int
@@ -46,6 +59,16 @@ class Crash:
     debug: bool
     message: str
     stack: tuple[Frame, ...]
+    locks: tuple[str, ...] = ()
+
+    @property
+    def hung(self) -> bool:
+        return bool(self.locks)
+
+    @property
+    def panic_string(self) -> str:
+        """What the dump says of itself: the failed assertion, or that somebody forced it."""
+        return FORCED if self.hung else self.message
 
     @property
     def seconds(self) -> int:
@@ -57,8 +80,9 @@ class Crash:
         return "assfail3" if " (0x" in self.message else "assfail"
 
     def functions(self) -> list[str]:
-        """All functions of the stack, the assertion's on top."""
-        return [self.assertion, *(frame.function for frame in self.stack)]
+        """All functions of the stack; on top the assertion's, if one failed."""
+        functions = [frame.function for frame in self.stack]
+        return functions if self.hung else [self.assertion, *functions]
 
     def offset(self, function: str, called: str) -> int | None:
         """The return offset in *function* after its call of *called*, where it is known."""
@@ -87,12 +111,16 @@ class Crash:
 
 
 def console(crash: Crash) -> str:
-    """What the console shows: the panic line, and a line a frame."""
+    """What the console shows: the panic line, and a line a frame.
+
+    Of a hang it shows nothing by itself: this is the thread that loops, as in the dump.
+    """
     functions = crash.functions()
     pointers = crash.frame_pointers(len(functions))
     frames = _symbols(crash, functions)
+    did = "hang" if crash.hung else "panic"
     lines = [
-        f"panic[cpu{crash.cpu}]/thread={crash.thread:x}: {crash.message}",
+        f"{did}[cpu{crash.cpu}]/thread={crash.thread:x}: {crash.message}",
         "",
         *(f"{fp:016x} {frame}" for fp, frame in zip(pointers, frames, strict=True)),
         "",
@@ -115,16 +143,16 @@ def _symbols(crash: Crash, functions: Sequence[str]) -> list[str]:
 
 
 def mdb(crash: Crash) -> str:
-    """What mdb's ``::status`` and ``$C`` print for the dump."""
+    """What mdb's ``::status`` and ``$C`` print for the dump; of a hang, the looping thread's."""
     build = build_name(crash.debug)
-    functions = ["vpanic", *crash.functions()]
+    functions = [*([] if crash.hung else ["vpanic"]), *crash.functions()]
     pointers = crash.frame_pointers(len(functions))
     lines = [
         f"debugging crash dump vmcore.{crash.id - 1} (64-bit) from {HOST}",
         f"operating system: 5.11 illumos-{crash.gpt} (i86pc)",
         f"build version: {crash.gpt} {build}",
         f"image uuid: {crash.uuid}",
-        f"panic message: {crash.message}",
+        f"panic message: {crash.panic_string}",
         "dump content: kernel pages only",
     ]
     for i, function in enumerate(functions):
@@ -138,7 +166,14 @@ def fma(crash: Crash, now: float) -> str:
     """The fault record as ``fmdump -Vp`` prints it, times in the local zone.
 
     *now* (seconds since the epoch) decides how the dates of the reports are shortened.
+    Raises UsageError for a hang: the record would hold the stack of the thread that forced
+    the dump, which is not simulated.
     """
+    if crash.hung:
+        raise UsageError(
+            f"crash {crash.id} is a hang, and the fault record of a forced dump is not known: "
+            "expected another format, such as console or mdb"
+        )
     recorded = crash.time_ns + _RECORDED_NS
     diagnosed = crash.time_ns + _DIAGNOSED_NS
     now = max(now, recorded / 1e9)  # nobody reads a record before it was made

@@ -1,4 +1,4 @@
-"""A panic in plain words, written from what was recorded of it."""
+"""A panic or hang in plain words, written from what was recorded of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from bhyvesim.errors import Frame
 from bhyvesim.gpt.levels import LEAF_SPAN
 from bhyvesim.kernel import build_name
+from bhyvesim.machine.memory import APIC_SPAN
 from bhyvesim.pte import FORMATS
 from bhyvesim.pte.format import pfn_of
 from bhyvesim.span import Span
@@ -17,7 +18,7 @@ NO_MEMMAP = "no memmap"
 
 
 class Case(NamedTuple):
-    """What a crash dump has of a panic: operation, calls with their arguments, memmaps."""
+    """What a crash dump has of a panic or hang: operation, calls with arguments, memmaps."""
 
     vm: str
     operation: str
@@ -28,6 +29,7 @@ class Case(NamedTuple):
     stack: tuple[Frame, ...]
     facts: Mapping[str, Any]
     memmap: Sequence[Mapping[str, Any]]
+    locks: Sequence[str] = ()
 
     def arguments(self, *functions: str) -> tuple[int, ...]:
         """The arguments of the innermost of *functions* that was under way."""
@@ -39,13 +41,20 @@ class Case(NamedTuple):
             span = Span.sized(m["gpa"], m["len"])
             if span.start <= gpa < span.end:
                 return f"{m['segment']} {span}"
+        if gpa in range(*APIC_SPAN):
+            return f"APIC access page {APIC_SPAN}"
         return NO_MEMMAP
+
+    def called(self, function: str) -> bool:
+        """Whether *function* was under way."""
+        return any(frame.function == function for frame in self.stack)
 
 
 def explain(case: Case) -> str:
     """Cause, numbers, a picture of the addresses, and the revision that fixed it."""
     build = build_name(case.debug)
-    head = f"{case.vm} panicked during {case.operation}, on kernel {case.gpt} {build}.\n"
+    did = "hung" if case.locks else "panicked"
+    head = f"{case.vm} {did} during {case.operation}, on kernel {case.gpt} {build}.\n"
     tell = _TELLERS.get(case.stack[0].function)
     if tell is None:
         return f"{head}\n{case.message}\nThis panic is not one that bhyvesim knows.\n"
@@ -94,20 +103,67 @@ def _vacate(case: Case) -> str:
 
 
 def _lookup(case: Case) -> str:
-    """Panic B: a guest touched a hole whose leaf exists."""
+    """Panic B: a hold of a page in a hole whose leaf exists."""
     gpa = int(case.facts["gpa"])
     leaf = Span.sized(gpa & -LEAF_SPAN, LEAF_SPAN)
-    near = [m for m in case.memmap if Span.sized(m["gpa"], m["len"]).overlaps(leaf)]
-    beside = ", ".join(case.map_at(m["gpa"]) for m in near) or NO_MEMMAP
+    near = [m["gpa"] for m in case.memmap if Span.sized(m["gpa"], m["len"]).overlaps(leaf)]
+    if leaf.overlaps(APIC_SPAN) and case.npt == "ept":
+        near.append(APIC_SPAN.start)
+    beside = ", ".join(map(case.map_at, near)) or NO_MEMMAP
+    who = "A device" if case.called("viona_tx") else "A mapping of guest space"
     story = [
-        f"The guest touched {gpa:#x}, where nothing is mapped.",
+        f"{who} asked for a hold of page {gpa:#x}, where nothing is mapped.",
         f"The leaf table over {leaf} exists all the same, for {beside}.",
         f"On revision {case.gpt} vmspace_lookup_map has a VERIFY there: a table without a mapping",
-        "cannot be, it says. In a leaf that a memmap fills only in part, it can.",
+        "cannot be, it says. In a leaf that is filled only in part, it can.",
+        "A vCPU that touches the hole itself is harmless: that is MMIO. But the guest chooses the",
+        "addresses that its devices use (a ring or a buffer of virtio), and those that an emulated",
+        "instruction reads and writes: so a guest can bring down its host.",
     ]
-    marks = {int(m["gpa"]): "this memmap brought the leaf" for m in near}
-    marks[gpa] = "touched by the guest: in the leaf, but in no memmap"
-    return _told(story, _picture(marks, case), "14367, which answers FC_NOMAP")
+    marks = {int(m): "this brought the leaf" for m in near}
+    marks[gpa] = "held: in the leaf, but mapped by nothing"
+    return _told(story, _picture(marks, case), "14367, where such a hold finds no page")
+
+
+def _unreadable(case: Case) -> str:
+    """Panic E: a page was mapped that may not be read."""
+    gpa = int(case.facts["gpa"])
+    wiring = case.called("vm_map_wire")
+    why = "wires its pages" if wiring else "was touched for the first time, and has to be mapped"
+    what = "A memmap without R" if wiring else f"Page {gpa:#x} of a memmap without R"
+    story = [
+        f"{what} {why}.",
+        f"On AMD, revision {case.gpt} asserts in rvi_ops_map that every page it maps may be read:",
+        "a nested page table has no way to say that it may not. Nothing of the page is in the",
+        "tables yet. A kernel without ASSERTs maps the page, readable after all.",
+    ]
+    picture = _picture({gpa: "to be mapped without R"}, case)
+    return _told(story, picture, "13896, which asserts this no more")
+
+
+def _never_ends(case: Case) -> str:
+    """The hang: a page was held while something was unmapped."""
+    start, end = case.arguments("vmc_space_unmap")
+    held = int(case.facts["held"])
+    story = [
+        f"{Span(start, end)} was to be unmapped ({case.map_at(start)}),",
+        f"while page {held:#x} was held.",
+        "vmc_space_unmap lets each client of the vmspace go through the list of pages that it",
+        "holds, to give those in the range a reference of their own. The step to the next page",
+        "names the client where it must name the page: after the first page it takes the next",
+        f"client for one, for ever. Meanwhile it holds {' and '.join(case.locks)}:",
+        "every other operation on this VM waits, and the thread never leaves its processor.",
+        "It happens inside the range or outside; with nothing held, nothing happens.",
+        "On a real host the window is microseconds wide: a userspace mapping takes and drops a",
+        "hold at its first touch of a page, without the lock of the VM.",
+    ]
+    marks = {
+        start: "to be unmapped",
+        end - PAGE_SIZE: "the last page of it; none is yet",
+        held: "held",
+    }
+    text = "\n".join(story) + f"\n\n{_picture(marks, case)}"
+    return f"{text}\nFixed in no revision that bhyvesim knows; before 13896 there are no holds.\n"
 
 
 def _populate(case: Case) -> str:
@@ -137,6 +193,8 @@ _TELLERS: dict[str, Callable[[Case], str]] = {
     "vmspace_lookup_map": _lookup,
     "vmm_gpt_populate_region": _populate,
     "vmm_gpt_node_add": _populate,
+    "rvi_ops_map": _unreadable,
+    "vmc_space_unmap": _never_ends,
 }
 
 

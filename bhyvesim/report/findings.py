@@ -7,35 +7,60 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bhyvesim import __version__
+from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.report.model import Column, Report
 from bhyvesim.report.scenario import escape_data, escape_property
-from bhyvesim.vmm.review import RULES, Finding, Severity
+from bhyvesim.units import format_size
+from bhyvesim.vmm.review import Finding
+from bhyvesim.vmm.rules import RULES, Severity
 
 _GITHUB = {Severity.NOTE: "notice", Severity.WARNING: "warning", Severity.ERROR: "error"}
 
 
 class Located(NamedTuple):
-    """A finding, and where it stands; lines and columns from 1."""
+    """A finding, and where it stands; lines and columns from 1, None for a stored VM."""
 
     source: str
-    line: int
-    column: int
+    line: int | None
+    column: int | None
     finding: Finding
+
+    @property
+    def place(self) -> str:
+        if self.line is None:
+            return self.source
+        return f"{self.source}:{self.line}:{self.column}"
 
 
 def plain(found: Sequence[Located]) -> str:
     """A line a finding: ``file:line:col: severity CODE: message [endangers …]``."""
     lines = []
-    for source, line, column, f in found:
+    for located in found:
+        f = located.finding
         revisions = f" [endangers {', '.join(f.revisions)}]" if f.revisions else ""
         lines.append(
-            f"{source}:{line}:{column}: {f.severity.name.lower()} {f.rule.code} "
+            f"{located.place}: {f.severity.name.lower()} {f.rule.code} "
             f"({f.rule.name}): {f.message}{revisions}\n"
         )
     return "".join(lines)
 
 
-def data(found: Sequence[Located]) -> dict[str, Any]:
-    """JSON of all of them."""
+def fleet(reviewed: Sequence[tuple[str, int, Sequence[Finding]]], unread: Sequence[str]) -> Report:
+    """A row a VM: its worst finding, and the kernels that some finding endangers."""
+    rows = []
+    for source, memory, found in reviewed:
+        worst = max((f.severity for f in found), default=None)
+        endangered = {name for f in found for name in f.revisions}
+        names = ", ".join(name for name in REVISIONS if name in endangered)
+        word = "ok" if worst in (None, Severity.NOTE) else str(worst.name).lower()
+        rows.append((source, format_size(memory), word, names))
+    rows += [(source, "", "unreadable", "") for source in unread]
+    columns = (Column("FILE OR VM"), Column("MEMORY", True), Column("VERDICT"), Column("NOT ON"))
+    return Report(columns, tuple(rows), {})
+
+
+def data(found: Sequence[Located], unread: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """JSON of all of them, and of the files that could not be read, with the reason."""
     return {
         "findings": [
             {
@@ -50,7 +75,8 @@ def data(found: Sequence[Located]) -> dict[str, Any]:
                 "endangers": list(f.revisions),
             }
             for source, line, column, f in found
-        ]
+        ],
+        "unreadable": [{"file": source, "error": error} for source, error in unread],
     }
 
 
@@ -59,9 +85,18 @@ def github(found: Sequence[Located]) -> str:
     lines = []
     for source, line, column, f in found:
         title = escape_property(f"{f.rule.code} {f.rule.name}")
-        place = f"file={escape_property(source)},line={line},col={column},title={title}"
+        place = f"title={title}"
+        if line is not None:
+            place = f"file={escape_property(source)},line={line},col={column},{place}"
         lines.append(f"::{_GITHUB[f.severity]} {place}::{escape_data(f.message)}\n")
     return "".join(lines)
+
+
+def _sarif_place(source: str, line: int | None, column: int | None) -> dict[str, Any]:
+    if line is None:
+        return {"logicalLocations": [{"name": source}]}
+    region = {"startLine": line, "startColumn": column}
+    return {"physicalLocation": {"artifactLocation": {"uri": source}, "region": region}}
 
 
 def sarif(found: Sequence[Located]) -> str:
@@ -76,14 +111,7 @@ def sarif(found: Sequence[Located]) -> str:
             "ruleIndex": list(RULES).index(f.rule.code),
             "level": f.severity.name.lower(),
             "message": {"text": f.message},
-            "locations": [
-                {
-                    "physicalLocation": {
-                        "artifactLocation": {"uri": source},
-                        "region": {"startLine": line, "startColumn": column},
-                    }
-                }
-            ],
+            "locations": [_sarif_place(source, line, column)],
             "properties": {"endangers": list(f.revisions)},
         }
         for source, line, column, f in found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bhyvesim.machine.vm import Access
+from bhyvesim.machine.vm import Access, Held
 from bhyvesim.report.model import Column, Report
 from bhyvesim.vmm.life import Booted, Rebooted
 from bhyvesim.vmm.spec import VmSpec
@@ -17,6 +17,15 @@ def touched(access: Access) -> Report:
     rows = ((str(access.ok), str(access.mapped), access.fault or "none", where),)
     columns = (Column("ACCESSED", True), Column("MAPPED", True), Column("FAULT"), Column("AT"))
     return Report(columns, rows, access._asdict())
+
+
+def held(hold: Held) -> Report:
+    """A hold: its id, or why there is none."""
+    where = "" if hold.gpa is None else f"{hold.gpa:#x}"
+    shown = "" if hold.id is None else str(hold.id)
+    columns = (Column("HOLD", True), Column("FAULT"), Column("AT"))
+    data = {"hold": hold.id, "fault": hold.fault, "gpa": hold.gpa}
+    return Report(columns, ((shown, hold.fault or "none", where),), data)
 
 
 def booted(spec: VmSpec, result: Booted) -> Report:

@@ -17,7 +17,8 @@ class Report(NamedTuple):
     """One answer in three forms.
 
     ``data`` is the JSON document. ``exact``, when given, is the plain form to the byte;
-    otherwise plain is the columns, aligned. ``empty`` is what a table without rows says.
+    otherwise plain is the columns, aligned. ``empty`` is what a table without rows says,
+    ``notes`` are lines below the table.
     """
 
     columns: tuple[Column, ...]
@@ -25,6 +26,7 @@ class Report(NamedTuple):
     data: Any
     exact: str | None = None
     empty: str = ""
+    notes: tuple[str, ...] = ()
 
     def plain(self) -> str:
         """For pipes and files."""
@@ -41,6 +43,7 @@ class Report(NamedTuple):
                 for cell, width, column in zip(row, widths, self.columns, strict=True)
             ]
             lines.append("  ".join(cells).rstrip() + "\n")
+        lines += [f"{note}\n" for note in self.notes]
         return "".join(lines)
 
     def json(self) -> str:

@@ -32,3 +32,5 @@ def draw(report: Report, stream: TextIO) -> None:
         table.add_row(*map(Text, row))
     width = console(stream, _WIDE).measure(table).maximum
     console(stream, width).print(table)
+    for note in report.notes:
+        stream.write(f"{note}\n")

@@ -9,7 +9,7 @@ from bhyvesim.gpt.walk import table_frame, walk
 from bhyvesim.machine.memory import Memmap, Memseg
 from bhyvesim.machine.vm import Machine
 from bhyvesim.report.model import Column, Report
-from bhyvesim.units import GIB, PAGE_SHIFT, PAGE_SIZE
+from bhyvesim.units import GIB, PAGE_SHIFT
 
 _EPTP_WRITE_BACK, _EPTP_FOUR_LEVELS, _EPTP_ACCESSED_DIRTY = 6, 3 << 3, 1 << 6
 
@@ -68,9 +68,10 @@ def eptp(machine: Machine, cpu: int) -> Report:
 
 def stats(machine: Machine, cpu: int) -> Report:
     """The memory counters, in bytes; vCPU 0 alone carries them. Source: bhyvectl.c, --get-stats."""
-    counters = {"Resident memory": machine.resident * PAGE_SIZE}
-    if machine.revision.counts_wired:
-        counters["Wired memory"] = sum(m.length for m in machine.memmaps if m.wired)
+    shown = machine.stats()
+    counters = {"Resident memory": shown.resident}
+    if shown.wired is not None:
+        counters["Wired memory"] = shown.wired
     if cpu != 0:
         counters = dict.fromkeys(counters, 0)
     exact = f"vcpu{cpu} stats:\n" + "".join(f"{n:<40}\t{v}\n" for n, v in counters.items())

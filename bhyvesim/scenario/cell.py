@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from bhyvesim.errors import KernelPanic, NotRunning, Refused
+from bhyvesim.errors import KernelHang, KernelStop, NotRunning, Refused
 from bhyvesim.machine.vm import Machine
 from bhyvesim.scenario.compare import mismatch
 from bhyvesim.scenario.model import (
@@ -55,7 +55,7 @@ def run_cell(scenarios: list[Scenario], scenario_index: int, cell_index: int) ->
         if wrong is not None:
             failure = Failure(step.label, step.place, *wrong)
             break
-        if observed.panic is not None:
+        if observed.stop is not None:
             break  # as expected; what follows was meant for the kernels that live
     return CellResult(
         scenario_index,
@@ -70,16 +70,18 @@ def run_cell(scenarios: list[Scenario], scenario_index: int, cell_index: int) ->
 def _observe(step: Step, cell: Cell) -> Observed:
     try:
         return step.action.run(cell)
-    except KernelPanic as panic:
-        return Observed(panic=panic)
+    except KernelStop as stop:
+        return Observed(stop=stop)
     except Refused as refused:
         return Observed(errno=refused.errno_name)
 
 
 def _outcome(before: str, step: Step, observed: Observed) -> str:
-    """The most telling thing so far: a panic, else lost pages, else a refusal."""
-    if observed.panic is not None:
-        return f"panic {panic_letter(observed.panic.function)} at {step.name}"
+    """The most telling thing so far: a panic or hang, else lost pages, else a refusal."""
+    if isinstance(observed.stop, KernelHang):
+        return f"hang at {step.name}"
+    if observed.stop is not None:
+        return f"panic {panic_letter(observed.stop.function)} at {step.name}"
     if observed.lost:
         return f"lost pages at {step.name}"
     refused = observed.errno is not None and step.name in ("create", "map", "alloc-memseg")
@@ -89,5 +91,5 @@ def _outcome(before: str, step: Step, observed: Observed) -> str:
 
 
 def panic_letter(function: str) -> str:
-    """A to D for the panics that are known; ``?`` for others."""
+    """A to E for the panics that are known; ``?`` for others."""
     return next((letter for letter, name in PANIC_FUNCTIONS.items() if name == function), "?")

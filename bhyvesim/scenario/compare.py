@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bhyvesim.errors import KernelPanic
 from bhyvesim.gpt.rows import node_rows
 from bhyvesim.machine import contents
 from bhyvesim.machine.vm import Machine
@@ -27,8 +28,11 @@ def mismatch(expected: Expectation, observed: Observed, machine: Machine | None)
 
 
 def _ending(expected: Expectation, observed: Observed) -> Mismatch | None:
-    """How the step ended: success, an errno, a fault, or a panic."""
+    """How the step ended: success, an errno, a fault, a panic or a hang."""
     got = str(observed)
+    if expected.hang is not None:
+        wanted = f"hang in {expected.hang}"
+        return None if wanted == got else (wanted, got)
     if expected.panic is not None:
         return None if _is_panic(expected.panic, observed) else (str(expected.panic), got)
     wanted = expected.errno or expected.fault or "ok"
@@ -40,8 +44,8 @@ def _ending(expected: Expectation, observed: Observed) -> Mismatch | None:
 
 
 def _is_panic(expected: PanicExpectation, observed: Observed) -> bool:
-    panic = observed.panic
-    if panic is None:
+    panic = observed.stop
+    if not isinstance(panic, KernelPanic):
         return False
     return (
         expected.function in (None, panic.function)
@@ -53,16 +57,29 @@ def _is_panic(expected: PanicExpectation, observed: Observed) -> bool:
 def _numbers(
     expected: Expectation, observed: Observed, machine: Machine | None
 ) -> Iterator[Mismatch]:
-    for name in ("pages", "mapped", "lost", "leaks"):
+    for name in ("pages", "mapped", "leaks", "returns", "hold"):
         wanted, got = getattr(expected, name), getattr(observed, name)
         if wanted is not None and wanted != got:
-            yield f"{name}: {wanted}", f"{name}: {got}"
-    if observed.dirty is not None:
-        count = observed.dirty.bit_count()
-        if expected.dirty_count not in (None, count):
-            yield f"dirty: {expected.dirty_count} pages", f"dirty: {count} pages"
-        if expected.dirty_pages not in (None, observed.dirty):
-            yield f"dirty pages {expected.dirty_pages:#x}", f"dirty pages {observed.dirty:#x}"
+            yield f"{name}: {wanted}", f"{name}: {_or_nothing(got)}"
+    if expected.lost not in (None, observed.lost or 0):
+        yield f"lost: {expected.lost}", f"lost: {observed.lost or 0}"
+    if expected.bitmap not in (None, observed.bitmap):
+        yield f"bitmap: {_hex(expected.bitmap)}", f"bitmap: {_hex(observed.bitmap)}"
+    if expected.dirty_count is not None:
+        count = None if observed.dirty is None else observed.dirty.bit_count()
+        if expected.dirty_count != count:
+            yield f"dirty: {expected.dirty_count} pages", f"dirty: {_or_nothing(count)} pages"
+    if expected.dirty_pages not in (None, observed.dirty):
+        got = None if observed.dirty is None else f"{observed.dirty:#x}"
+        yield f"dirty pages {expected.dirty_pages:#x}", f"dirty pages {_or_nothing(got)}"
+
+
+def _or_nothing(value: object) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def _hex(bitmap: bytes | None) -> str:
+    return _or_nothing(None if bitmap is None else bitmap.hex())
 
 
 def _memory(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from bhyvesim.errors import KernelPanic
+from bhyvesim.errors import KernelHang, KernelStop
 from bhyvesim.vmm.spec import VmSpec
 
 if TYPE_CHECKING:
@@ -43,26 +43,32 @@ class Series:
 class Observed:
     """What a step came to. Everything is None that the step has no say in.
 
-    ``errno``, ``fault`` and ``panic`` exclude each other; without any of them the step
-    succeeded. ``dirty`` is a bitmap of pages, ``values`` are what was peeked.
+    ``errno``, ``fault`` and ``stop`` (a panic or hang) exclude each other; without any of
+    them the step succeeded. ``dirty`` is a bitmap of pages, ``values`` are what was peeked,
+    ``returns`` is what VM_NPT_OPERATION returned, ``hold`` the id of a hold.
     """
 
     errno: str | None = None
     fault: str | None = None
     gpa: int | None = None
-    panic: KernelPanic | None = None
+    stop: KernelStop | None = None
     pages: int | None = None
     mapped: int | None = None
     lost: int | None = None
     leaks: int | None = None
     dirty: int | None = None
+    bitmap: bytes | None = None
+    returns: int | None = None
+    hold: int | None = None
     values: list[int] | None = None
     data: bytes | None = None
     drift: int | None = None  # the kernel's page counter, less the entries really set
 
     def __str__(self) -> str:
-        if self.panic is not None:
-            return f"panic in {self.panic.function}: {self.panic.message}"
+        if isinstance(self.stop, KernelHang):
+            return f"hang in {self.stop.function}"
+        if self.stop is not None:
+            return f"panic in {self.stop.function}: {self.stop.message}"
         if self.fault is not None:
             return f"{self.fault} at {self.gpa:#x}"
         return self.errno or "ok"
@@ -72,7 +78,7 @@ class Action(Protocol):
     """What a step does; one class each in :mod:`.steps`."""
 
     def run(self, cell: Cell) -> Observed:
-        """Do it. Raises Refused and KernelPanic as the machine does."""
+        """Do it. Raises Refused and KernelStop as the machine does."""
 
 
 # The panics by letter, as the documentation names them, and where each comes.
@@ -81,7 +87,9 @@ PANIC_FUNCTIONS = {
     "B": "vmspace_lookup_map",
     "C": "vmm_gpt_populate_region",
     "D": "vmm_gpt_node_add",
+    "E": "rvi_ops_map",
 }
+HANGING = ("vmc_space_unmap",)  # the functions that can loop for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +140,14 @@ class Expectation:
     fault: str | None = None
     gpa: int | None = None
     panic: PanicExpectation | None = None
+    hang: str | None = None  # the function that loops
     pages: int | None = None
     mapped: int | None = None
-    lost: int | None = None
+    lost: int | None = 0  # None: it does not matter
     leaks: int | None = None
+    bitmap: bytes | None = None
+    returns: int | None = None
+    hold: int | None = None
     dirty_count: int | None = None
     dirty_pages: int | None = None  # a bitmap
     value: Series | None = None

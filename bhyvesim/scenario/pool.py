@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Generator, Iterator, Sequence
 
@@ -18,6 +19,11 @@ class WorkerDied(BhyvesimError):
 
 
 _scenarios: list[Scenario] = []  # a worker's own; set once when it starts
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_cells(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bhyvesim.machine import contents, dirty
+from bhyvesim.machine import contents, npt
 from bhyvesim.machine.vm import Access
 from bhyvesim.scenario.cell import Cell
 from bhyvesim.scenario.model import Observed, Series
-from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
+from bhyvesim.units import PAGE_SIZE
 from bhyvesim.vmm import life
 from bhyvesim.vmm.spec import MappingSpec, SegmentSpec, TouchSpec
 
@@ -67,7 +67,7 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class TouchEvery:
-    """Accesses of every n-th page of a span, each for itself."""
+    """A vCPU's accesses of every n-th page of a span, each for itself."""
 
     touch: TouchSpec
     every: int
@@ -187,10 +187,60 @@ class Destroy:
 
 
 @dataclass(frozen=True, slots=True)
-class Dirty:
-    """Dirty bits of a range: ``read`` (and clear), ``get``, ``set``, ``reset``.
+class Hold:
+    """A hold on the page that holds *gpa*, kept until it is released."""
 
-    *bitmap* says which pages; None stands for all. Observed is what was dirty of them.
+    gpa: int
+    prot: int
+
+    def run(self, cell: Cell) -> Observed:
+        held = cell.running.hold(self.gpa, self.prot)
+        return Observed(hold=held.id, fault=held.fault, gpa=held.gpa)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    hold: int
+    dirty: bool
+
+    def run(self, cell: Cell) -> Observed:
+        cell.running.release(self.hold, dirty=self.dirty)
+        return Observed()
+
+
+@dataclass(frozen=True, slots=True)
+class Npt:
+    """VM_NPT_OPERATION by its raw number."""
+
+    gpa: int
+    length: int
+    operation: int
+    bitmap: bytes | None
+
+    def run(self, cell: Cell) -> Observed:
+        value, bitmap = npt.npt_operation(
+            cell.running, self.gpa, self.length, self.operation, self.bitmap
+        )
+        return _tracked(bitmap, value)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackDirty:
+    """VM_TRACK_DIRTY_PAGES: reads the dirty bits of a range, and clears them."""
+
+    gpa: int
+    length: int
+
+    def run(self, cell: Cell) -> Observed:
+        return _tracked(npt.track_dirty_pages(cell.running, self.gpa, self.length))
+
+
+@dataclass(frozen=True, slots=True)
+class Dirty:
+    """GET, SET or RESET of the dirty bits of a range, as VM_NPT_OPERATION does it.
+
+    *bitmap* says which pages; None stands for all. Observed is what comes back: the pages
+    that were dirty, or that a SET made dirty; nothing for a range too long for a bitmap.
     """
 
     gpa: int
@@ -199,17 +249,21 @@ class Dirty:
     bitmap: int | None
 
     def run(self, cell: Cell) -> Observed:
-        machine = cell.running
-        if self.operation == "get":
-            was = dirty.get_dirty(machine, self.gpa, self.length)
-        elif self.operation == "set":
-            every = (1 << (self.length >> PAGE_SHIFT)) - 1
-            wanted = every if self.bitmap is None else self.bitmap
-            dirty.set_dirty(machine, self.gpa, self.length, wanted)
-            was = wanted
-        else:
-            was = dirty.reset_dirty(machine, self.gpa, self.length, self.bitmap)
-        return Observed(dirty=was)
+        operation = npt.OPERATIONS[self.operation]
+        size = max(0, npt.bitmap_bytes(self.length))
+        given = None
+        if self.bitmap is not None:
+            operation |= npt.FLAGS["BITMAP_IN"]
+            bits = self.bitmap & ((1 << 8 * size) - 1)
+            given = bits.to_bytes(size, "little")
+        if given is not None or self.operation == "GET_DIRTY" or size <= npt.MAX_BITMAP_BYTES:
+            operation |= npt.FLAGS["BITMAP_OUT"]
+        return Npt(self.gpa, self.length, operation, given).run(cell)
+
+
+def _tracked(bitmap: bytes | None, returns: int | None = None) -> Observed:
+    dirty = None if bitmap is None else int.from_bytes(bitmap, "little")
+    return Observed(bitmap=bitmap, dirty=dirty, returns=returns)
 
 
 def _accessed(access: Access) -> Observed:

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from bhyvesim.errors import Frame, KernelPanic
+from bhyvesim.errors import Frame, KernelHang, KernelStop
 from bhyvesim.machine.vm import Machine, MachineState
 from bhyvesim.store.maps import decode_maps
 from bhyvesim.vmm.life import new_machine
 from bhyvesim.vmm.spec import KernelSpec, MappingSpec, SegmentSpec, TouchSpec, VmSpec
+from bhyvesim.vmspace.space import Hold
 
 
 def encode_spec(spec: VmSpec) -> str:
@@ -46,12 +47,19 @@ def encode_tables(machine: Machine) -> str:
                 if leaf is not None
             ],
             "twins": list(gpt.twins),
+            "tracking": gpt.tracking,
+            "hardware_bits": gpt.sets_bits,
+            "holds": [[hold_id, *held] for hold_id, held in machine.space.holds.items()],
+            "last_hold": machine.space.last_hold,
         }
     )
 
 
-def decode_machine(spec: VmSpec, maps: str, tables: str, *, panicked: bool) -> Machine:
-    """The machine that :func:`.maps.encode_maps` and :func:`encode_tables` were given."""
+def decode_machine(spec: VmSpec, maps: str, tables: str, state: MachineState) -> Machine:
+    """The machine that :func:`.maps.encode_maps` and :func:`encode_tables` were given.
+
+    Version 0.1 knew no holds, and no tracking that changes: what it wrote lacks them.
+    """
     machine = new_machine(spec)
     segs, slots, machine.next_host_pfn = decode_maps(maps)
     machine.segs = {seg.segid: seg for seg in segs}
@@ -60,23 +68,31 @@ def decode_machine(spec: VmSpec, maps: str, tables: str, *, panicked: bool) -> M
     plain = json.loads(tables)
     gpt = machine.space.gpt
     gpt.resident = plain["resident"]
+    gpt.leaves.assign(0, gpt.leaves.end, None)  # a new machine may have some already
     for first, end, *leaf in plain["leaves"]:
         gpt.leaves.assign(first, end, tuple(leaf))
     gpt.twins = tuple(plain["twins"])
-    if panicked:
-        machine.state = MachineState.PANICKED
+    gpt.track(plain.get("tracking", spec.track_dirty))
+    gpt.set_hardware_bits(plain.get("hardware_bits", gpt.sets_bits))
+    machine.space.holds = {i: Hold(gpa, prot) for i, gpa, prot in plain.get("holds", ())}
+    machine.space.last_hold = plain.get("last_hold", 0)
+    machine.state = state
     return machine
 
 
-def encode_crash(panic: KernelPanic, details: Mapping[str, Any]) -> str:
-    """A crash dump: the panic, its stack, the machine's state, and *details* of the occasion."""
+def encode_crash(stopped: KernelStop, details: Mapping[str, Any]) -> str:
+    """A crash dump: the panic or hang, its stack, the machine's state, *details* of the occasion.
+
+    A hang's dump is one that was forced; ``locks`` are what the thread that hangs holds.
+    """
     return _dumps(
         {
             **details,
-            "message": panic.message,
-            "stack": [[frame.function, list(frame.args)] for frame in panic.stack],
-            "facts": panic.facts,
-            "dump": panic.state,
+            "locks": stopped.locks if isinstance(stopped, KernelHang) else (),
+            "message": stopped.message,
+            "stack": [[frame.function, list(frame.args)] for frame in stopped.stack],
+            "facts": stopped.facts,
+            "dump": stopped.state,
         }
     )
 

@@ -8,23 +8,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from bhyvesim.errors import KernelPanic, Refused, StateError
+from bhyvesim.errors import KernelStop, Refused, StateError
 
 APPLICATION_ID = 0x62687976  # "bhyv"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 WAIT_SECONDS = 10.0
 FILE_NAME = "state.sqlite3"
 
-_SCHEMA = (
-    """CREATE TABLE vm (
+_VM_TABLE = """CREATE TABLE vm (
         name TEXT PRIMARY KEY,
-        state TEXT NOT NULL CHECK (state IN ('running', 'off', 'panicked')),
+        state TEXT NOT NULL CHECK (state IN ('running', 'off', 'panicked', 'hung')),
         spec TEXT NOT NULL,
         maps TEXT NOT NULL,
         tables TEXT NOT NULL,
         resident TEXT NOT NULL,
         crash INTEGER REFERENCES crash (id)
-    )""",
+    )"""
+_SCHEMA = (
+    _VM_TABLE,
     """CREATE TABLE crash (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         vm TEXT NOT NULL,
@@ -34,6 +35,17 @@ _SCHEMA = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+
+# What brings a state file of an older version one version on, by that older version.
+_MIGRATIONS = {
+    1: (  # a VM may hang
+        "ALTER TABLE vm RENAME TO vm_1",
+        _VM_TABLE,
+        "INSERT INTO vm SELECT name, state, spec, maps, tables, resident, crash FROM vm_1",
+        "DROP TABLE vm_1",
+        "PRAGMA user_version = 2",
+    ),
+}
 
 
 def state_dir() -> str:
@@ -50,7 +62,7 @@ class VmRow(NamedTuple):
     """A stored VM, its parts still encoded (:mod:`.codec` reads them)."""
 
     name: str
-    state: str  # running, off, panicked
+    state: str  # running, off, panicked, hung
     spec: str
     maps: str
     tables: str
@@ -58,8 +70,9 @@ class VmRow(NamedTuple):
     crash: int | None
 
     @property
-    def panicked(self) -> bool:
-        return self.state == "panicked"
+    def stopped(self) -> bool:
+        """Whether its kernel is gone: panicked or hung."""
+        return self.state in ("panicked", "hung")
 
 
 class VmHead(NamedTuple):
@@ -128,12 +141,12 @@ class Transaction:
         self._query("DELETE FROM vm WHERE name = ?", name)
 
     def add_crash(
-        self, vm: str, time_ns: int, panic: KernelPanic, details: Mapping[str, Any]
+        self, vm: str, time_ns: int, stopped: KernelStop, details: Mapping[str, Any]
     ) -> CrashRow:
         """Store a crash dump; returns it with its new id."""
         from bhyvesim.store.codec import encode_crash
 
-        record = encode_crash(panic, details)
+        record = encode_crash(stopped, details)
         self._query(
             "INSERT INTO crash (vm, time_ns, record) VALUES (?, ?, ?)", vm, str(time_ns), record
         )
@@ -186,7 +199,7 @@ class Store:
             db = self._connect(self.path)
             try:
                 db.execute("BEGIN")
-                self._check(db)
+                self._check(db, writing=False)
                 yield Transaction(db)
             finally:
                 db.close()
@@ -209,7 +222,7 @@ class Store:
             db = self._connect(path)
             try:
                 db.execute("BEGIN IMMEDIATE")
-                self._check(db)
+                self._check(db, writing=True)
                 end = "COMMIT" if keep else "ROLLBACK"
                 try:
                     yield Transaction(db)
@@ -232,8 +245,12 @@ class Store:
     def _connect(self, path: str) -> sqlite3.Connection:
         return sqlite3.connect(path, timeout=self.wait_seconds, isolation_level=None)
 
-    def _check(self, db: sqlite3.Connection) -> None:
-        """Make the tables of a new file; refuse a file that is not ours, or newer than we are."""
+    def _check(self, db: sqlite3.Connection, *, writing: bool) -> None:
+        """Make the tables of a new file, bring an old one up to date when *writing*.
+
+        Refuses a file that is not ours, or newer than we are. What older versions wrote can
+        be read as it is.
+        """
         version = db.execute("PRAGMA user_version").fetchone()[0]
         application = db.execute("PRAGMA application_id").fetchone()[0]
         if version == 0 and application == 0:
@@ -243,7 +260,11 @@ class Store:
                 db.execute(statement)
         elif application != APPLICATION_ID:
             raise StateError(f"{self.path} is not a bhyvesim state file; nothing was written")
-        elif version != SCHEMA_VERSION:
+        elif writing and version in _MIGRATIONS:
+            for older in range(version, SCHEMA_VERSION):
+                for statement in _MIGRATIONS[older]:
+                    db.execute(statement)
+        elif version != SCHEMA_VERSION and version not in _MIGRATIONS:
             raise StateError(
                 f"{self.path} has state version {version}, this bhyvesim reads version "
                 f"{SCHEMA_VERSION}: use the bhyvesim that wrote it; nothing was written"

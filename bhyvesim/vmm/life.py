@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bhyvesim.gpt.rows import PteRow, pte_rows
-from bhyvesim.machine.memory import Memmap
 from bhyvesim.machine.vm import Access, Machine
 from bhyvesim.prot import EXEC, READ, WRITE
+from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
 from bhyvesim.vmm.spec import TouchSpec, VmSpec
 
@@ -61,6 +61,7 @@ def new_machine(spec: VmSpec) -> Machine:
         npt=spec.npt,
         track_dirty=spec.track_dirty,
         assertions=kernel.assertions,
+        apicv=spec.apicv,
     )
 
 
@@ -99,15 +100,14 @@ def reboot(machine: Machine, spec: VmSpec) -> Rebooted:
 
 
 def lost_pages(machine: Machine, operation: Callable[[], object]) -> tuple[tuple[int, int], ...]:
-    """Run *operation*; the pages that lost their entries while their memmap stayed.
+    """Run *operation*; the pages that lost their entries while what maps them stayed.
 
     As runs ``(gpa, pages)``.
     """
     before = pte_rows(machine.space.gpt)
     slots = list(machine.slots)
     operation()
-    freed = [m for m in slots if m is not None and m not in machine.slots]
-    return _lost(before, freed, pte_rows(machine.space.gpt))
+    return _lost(before, machine.freed_by(slots), pte_rows(machine.space.gpt))
 
 
 def present_pages(machine: Machine) -> int:
@@ -129,15 +129,15 @@ def touch_span(machine: Machine, touch: TouchSpec) -> Access:
     """Access every page that holds a byte of the span, in ascending order."""
     first = touch.gpa >> PAGE_SHIFT
     end = (touch.gpa + touch.length + PAGE_SIZE - 1) >> PAGE_SHIFT
-    return machine.access(touch.gpa, end - first, touch.prot)
+    return machine.access(touch.gpa, end - first, touch.prot, touch.by)
 
 
 def _lost(
-    before: list[PteRow], freed: list[Memmap], after: list[PteRow]
+    before: list[PteRow], freed: list[Span], after: list[PteRow]
 ) -> tuple[tuple[int, int], ...]:
-    """The pages of *before* that are not in *after* and not under a freed memmap."""
+    """The pages of *before* that are not in *after* and not in what was *freed*."""
     there = [(row.gpa, row.gpa + (row.npages << PAGE_SHIFT)) for row in after]
-    explained = sorted([*there, *((m.span.start, m.span.end) for m in freed)])
+    explained = sorted([*there, *((span.start, span.end) for span in freed)])
     lost: list[tuple[int, int]] = []
     i = 0
     for row in before:

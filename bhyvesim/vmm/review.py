@@ -4,122 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from itertools import pairwise
 
 from bhyvesim.gpt.levels import LEAF_SHIFT, LEAF_SPAN, table_span
 from bhyvesim.gpt.revisions import REVISIONS
 from bhyvesim.gpt.revisions.revision import VMSPACE_END
 from bhyvesim.machine.memory import MAX_MEMMAPS
+from bhyvesim.prot import READ
 from bhyvesim.vmm.layouts import ROM_END
+from bhyvesim.vmm.places import APIC_NAME, Place, holes, places_of
+from bhyvesim.vmm.rules import RULES, Rule, Severity
 from bhyvesim.vmm.spec import MappingSpec, SegmentSpec, VmSpec
 
 _LINE = table_span(3)
-
-
-class Severity(IntEnum):
-    """NOTE: a shape to know of. WARNING: some kernel is endangered. ERROR: the VM's own is."""
-
-    NOTE = 1
-    WARNING = 2
-    ERROR = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One thing that is looked for."""
-
-    code: str
-    name: str
-    summary: str
-    why: str  # what comes of it, for ``explain``
-
-
-RULES = {
-    rule.code: rule
-    for rule in (
-        Rule(
-            "BV101",
-            "shared-leaf",
-            "two mappings share the leaf table of 2 MiB",
-            "Kernels before 14367 free a leaf with the first mapping that is unmapped from "
-            "it. A DEBUG kernel panics over the entries of the other (panic A); a production "
-            "kernel loses them.",
-        ),
-        Rule(
-            "BV102",
-            "ends-on-neighbour",
-            "a mapping ends where another begins",
-            "13932 takes the end of a range as inclusive: unmapping the first mapping also "
-            "zeroes the first page of the second, and then vacates it (bug 14042). Harmless "
-            "where the second one is gone by then.",
-        ),
-        Rule(
-            "BV103",
-            "crosses-512-gib",
-            "a mapping crosses a multiple of 512 GiB",
-            "15844 finds no leaf past such a line when it makes the mapping, and fails a "
-            "VERIFY: every kernel of that revision panics, DEBUG or not (panic C, or D where "
-            "a table exists there already).",
-        ),
-        Rule(
-            "BV104",
-            "above-vmspace",
-            "a mapping reaches past the end of the vmspace, 64 TiB",
-            "The kernel refuses it with EFAULT. 13932 and 14042 look only at where it begins.",
-        ),
-        Rule(
-            "BV105",
-            "overlap",
-            "two mappings overlap",
-            "The kernel refuses the second with EFAULT.",
-        ),
-        Rule(
-            "BV106",
-            "rom-off-4-gib",
-            "a boot ROM does not end at 4 GiB",
-            "A processor starts 16 bytes below 4 GiB; the guest would find no firmware there.",
-        ),
-        Rule(
-            "BV107",
-            "unmapped-segment",
-            "a segment is never mapped",
-            "Its memory is taken from the host, and the guest cannot reach it.",
-        ),
-        Rule(
-            "BV108",
-            "partly-mapped-segment",
-            "a segment is mapped only in part",
-            "The rest of its memory is taken from the host, and the guest cannot reach it.",
-        ),
-        Rule(
-            "BV109",
-            "too-many-maps",
-            "there are more mappings than slots",
-            "A VM has eight slots; the ninth mapping is refused with ENOSPC.",
-        ),
-        Rule(
-            "BV110",
-            "bad-segment",
-            "a mapping has no segment to lie in",
-            "The kernel refuses it with EINVAL: there is no such segment, or the mapping "
-            "reaches past its end.",
-        ),
-        Rule(
-            "BV111",
-            "bad-segment-id",
-            "a segment id that not every kernel has",
-            "Ids are 0 to 3, and 4 only from 15844 on; others are refused with EINVAL.",
-        ),
-        Rule(
-            "BV112",
-            "hole-beside-mapping",
-            "a mapping leaves a hole in the leaf it ends in",
-            "On 13896 a guest that touches a page of that leaf which no mapping covers panics "
-            "the host, DEBUG or not (panic B).",
-        ),
-    )
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +43,12 @@ def review(spec: VmSpec, *, kernel_is_named: bool) -> list[Finding]:
     otherwise all of them may.
     """
     reviewer = _Reviewer(spec, kernel_is_named)
-    findings = [*reviewer.segments(), *reviewer.single_mappings(), *reviewer.neighbours()]
+    findings = [
+        *reviewer.segments(),
+        *reviewer.single_mappings(),
+        *reviewer.neighbours(),
+        *reviewer.holds(),
+    ]
     return sorted(findings, key=lambda f: (f.gpa is None, f.gpa or 0, f.rule.code))
 
 
@@ -237,55 +139,74 @@ class _Reviewer:
             yield self.finding(
                 "BV106", f"the ROM ends at {end:#x}, not at {ROM_END:#x}", (), m.gpa, i
             )
+        if self.spec.cpu == "amd" and not m.prot & READ:
+            asserting = tuple(name for name, r in REVISIONS.items() if r.map_assert is not None)
+            yield self.finding(
+                "BV113",
+                f"{m.span} may not be read; a DEBUG kernel panics when it maps a page of it",
+                asserting,
+                m.gpa,
+                i,
+            )
 
     def neighbours(self) -> Iterator[Finding]:
-        order = sorted(range(len(self.spec.mappings)), key=lambda i: self.spec.mappings[i].gpa)
-        for i, j in pairwise(order):
-            a, b = self.spec.mappings[i], self.spec.mappings[j]
+        places = places_of(self.spec)
+        for a, b in pairwise(places):
             if a.span.overlaps(b.span):
-                yield self.finding(
-                    "BV105", f"{a.span} and {b.span} overlap (EFAULT)", tuple(REVISIONS), b.gpa, j
-                )
-            elif a.span.last >> LEAF_SHIFT == b.gpa >> LEAF_SHIFT:
+                yield self.overlap(a, b)
+            elif a.span.last >> LEAF_SHIFT == b.span.start >> LEAF_SHIFT:
                 yield self.finding(
                     "BV101",
-                    f"{a.span} and {b.span} share the leaf at {b.gpa & -LEAF_SPAN:#x}; kernels "
+                    f"{a} and {b} share the leaf at {b.span.start & -LEAF_SPAN:#x}; kernels "
                     "that do not count its users free it with the first of them",
                     ("13932", "14042", "13896"),
-                    b.gpa,
-                    j,
+                    b.span.start,
+                    a.mapping if b.mapping is None else b.mapping,
                 )
-            elif a.span.end == b.gpa:
-                yield self.ends_on_neighbour(i, a, j, b)
-        yield from self.holes(order)
+            elif a.span.end == b.span.start and a.mapping is not None:
+                yield self.ends_on_neighbour(a, b)
+        for gap, beside in holes(places):
+            yield self.finding(
+                "BV112",
+                f"{gap} is a hole in the leaf of {beside}; a device that the guest makes reach "
+                "into it panics the host",
+                ("13896",),
+                gap.start,
+                beside.mapping,
+            )
 
-    def ends_on_neighbour(self, i: int, a: MappingSpec, j: int, b: MappingSpec) -> Finding:
+    def overlap(self, a: Place, b: Place) -> Finding:
+        """The kernel refuses the one that comes later; the APIC access page was there before."""
+        if a.mapping is None or b.mapping is None:
+            ours = b if a.mapping is None else a
+            message = f"{ours} lies over the {APIC_NAME} (EFAULT)"
+            return self.finding("BV114", message, tuple(REVISIONS), ours.span.start, ours.mapping)
+        message = f"{a} and {b} overlap (EFAULT)"
+        return self.finding("BV105", message, tuple(REVISIONS), b.span.start, b.mapping)
+
+    def ends_on_neighbour(self, a: Place, b: Place) -> Finding:
         """Dangerous to closed ranges where *a* is unmapped while *b* still has pages."""
-        seg = self.segments_by_id.get(a.segid)
+        assert a.mapping is not None
+        seg = self.segments_by_id.get(self.spec.mappings[a.mapping].segid)
         at_reboot = seg is not None and bool(seg.name)
-        when = "at every reboot" if at_reboot else "when the VM is destroyed" if i < j else ""
+        at_destroy = b.mapping is not None and a.mapping < b.mapping
+        when = "at every reboot" if at_reboot else "when the VM is destroyed" if at_destroy else ""
         danger = (
             f"; with closed ranges, unmapping it takes the first page of the other, {when}"
             if when
             else ""
         )
-        message = f"{a.span} ends where {b.span} begins, at {b.gpa:#x}{danger}"
-        return self.finding("BV102", message, ("13932",) if when else (), b.gpa, i)
+        message = f"{a} ends where {b} begins, at {b.span.start:#x}{danger}"
+        revisions = ("13932",) if when else ()
+        return self.finding("BV102", message, revisions, b.span.start, a.mapping)
 
-    def holes(self, order: list[int]) -> Iterator[Finding]:
-        """A leaf that exists with pages of no mapping in it: fatal to touch on 13896."""
-        spans = [self.spec.mappings[i].span for i in order]
-        for position, i in enumerate(order):
-            end = spans[position].end
-            following = spans[position + 1].start if position + 1 < len(order) else None
-            border = -(-end // LEAF_SPAN) * LEAF_SPAN
-            if end != border and (following is None or following > end):
-                hole = min(border, following if following is not None else border)
-                yield self.finding(
-                    "BV112",
-                    f"[{end:#x}, {hole:#x}) is a hole in the leaf of {spans[position]}; a guest "
-                    "that touches it panics the host",
-                    ("13896",),
-                    end,
-                    i,
-                )
+    def holds(self) -> Iterator[Finding]:
+        """Once a description: nothing about its shape helps, so it is never more than a note."""
+        hanging = [
+            name for name, r in REVISIONS.items() if r.ioctls.holds and name in self.concerned
+        ]
+        if hanging:
+            yield self.finding(
+                "BV115",
+                f"kernels from {hanging[0]} on hang if a page is held while something is unmapped",
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from bhyvesim.gpt.revisions import NEWEST
@@ -52,16 +52,20 @@ class MappingSpec:
 
 @dataclass(frozen=True, slots=True)
 class TouchSpec:
-    """Pages that the running guest accesses; *prot* is what each access wants at once."""
+    """Pages to be accessed, by a vCPU or a device; *prot* is what each access wants at once."""
 
     gpa: int
     length: int
     prot: int
+    by: str = "vcpu"
 
 
 @dataclass(frozen=True, slots=True)
 class VmSpec:
-    """A whole VM. *mappings* are in slot order; *touches* None stands for all of them."""
+    """A whole VM. *mappings* are in slot order; *touches* None stands for all of them.
+
+    *apicv*: its host is an Intel one that virtualises the APIC, with a page for it in each VM.
+    """
 
     name: str
     kernel: KernelSpec
@@ -70,7 +74,8 @@ class VmSpec:
     mappings: tuple[MappingSpec, ...]
     touches: tuple[TouchSpec, ...] | None = None
     track_dirty: bool = False
-    vmm: str | None = field(default=None)  # None where segments were given one by one
+    vmm: str | None = None  # None where segments were given one by one
+    apicv: bool = False
 
     @property
     def memory(self) -> int:

@@ -5,25 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bhyvesim.gpt.engine import Backing
+from bhyvesim.gpt.revisions.revision import VMSPACE_END
 from bhyvesim.pte import PteFormat
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT
 
+_LOOKUP_END = VMSPACE_END >> PAGE_SHIFT
+
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Guest bytes *span*, from host page frame *host_pfn* on, with protection *prot*."""
+    """Guest bytes *span*, from host page frame *host_pfn* on, with protection *prot*.
+
+    ``[first, end)`` are the page numbers at which a look-up by address finds it: nothing is
+    found from the end of the vmspace on, even where an old kernel let a mapping reach past.
+    ``mmio``: device registers of the VM's own, of no segment and in no memmap slot.
+    """
 
     span: Span
     host_pfn: int
     prot: int
-    first: int  # page numbers, [first, end)
+    first: int
     end: int
     backing: Backing
+    mmio: bool
 
     @classmethod
-    def over(cls, span: Span, host_pfn: int, prot: int, npt: PteFormat) -> Mapping:
-        """A mapping whose entries *npt* would write."""
+    def over(
+        cls, span: Span, host_pfn: int, prot: int, npt: PteFormat, *, mmio: bool = False
+    ) -> Mapping:
+        """A mapping whose entries *npt* would write; those of *mmio* are not cached."""
         pages = span.pages
-        new_class = npt.page(host_pfn, prot) - (pages.start << PAGE_SHIFT)
-        return cls(span, host_pfn, prot, pages.start, pages.stop, Backing(new_class, prot))
+        entry = npt.page(host_pfn, prot) & ~(npt.write_back if mmio else 0)
+        backing = Backing(entry - (pages.start << PAGE_SHIFT), prot)
+        end = min(pages.stop, _LOOKUP_END)
+        return cls(span, host_pfn, prot, pages.start, end, backing, mmio)

@@ -1,19 +1,20 @@
-"""The vmspace: which guest addresses are mapped to what, and the faults that fill its GPT."""
+"""The vmspace: which guest addresses are mapped to what, the faults and holds that fill its GPT."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
 from bhyvesim.errors import Frame, Refused
-from bhyvesim.gpt.engine import Backing, Fault, Gpt, Touched
-from bhyvesim.gpt.leaf import ALL_ENTRIES, BIT, present
+from bhyvesim.gpt.engine import Fault, Gpt, Touched
+from bhyvesim.gpt.leaf import ALL_ENTRIES, BIT
 from bhyvesim.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_SHIFT, LEAVES, REACH
 from bhyvesim.gpt.revisions import Revision
 from bhyvesim.gpt.revisions.revision import VMSPACE_END
 from bhyvesim.kernel import Kernel
+from bhyvesim.prot import READ, WRITE
 from bhyvesim.pte import PteFormat
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT
@@ -21,6 +22,26 @@ from bhyvesim.vmspace.mapping import Mapping
 
 _FIRST = attrgetter("first")
 _PAGES_END = LEAVES * ENTRIES
+
+# How a device model gets at a page to send a packet; the functions are viona's.
+_VIONA_TX = tuple(
+    Frame(f)
+    for f in (
+        "thread_start",
+        "viona_worker",
+        "viona_worker_tx",
+        "viona_tx",
+        "vq_popchain",
+        "vq_map_desc_bufs",
+        "viona_hold_page",
+        "vmm_drv_gpa2kva",
+    )
+)
+# How a userspace mapping of guest space does, and keeps it.
+_SEGVMM = tuple(
+    Frame(f)
+    for f in ("cmntrap", "trap", "pagefault", "as_fault", "segvmm_fault", "segvmm_fault_space")
+)
 
 
 class Stop(NamedTuple):
@@ -36,6 +57,13 @@ class SpaceAccess(NamedTuple):
     done: int
     mapped: int
     stop: Stop | None
+
+
+class Hold(NamedTuple):
+    """A page that a client of the vmspace holds: its address, and what it asked to do with it."""
+
+    gpa: int
+    prot: int
 
 
 class MapConflict(Refused):
@@ -56,13 +84,22 @@ class VmSpace:
         self.npt = npt
         self.gpt: Gpt = revision.engine(kernel, npt, track_dirty=track_dirty)
         self.mappings: list[Mapping] = []  # by address
+        self.holds: dict[int, Hold] = {}  # those alive, by id
+        self.last_hold = 0
         self._recent: Mapping | None = None
+        # Whether mapping a page that may not be read fails an ASSERT (panic E).
+        self._asserts_readable = (
+            revision.map_assert is not None and npt.name == "rvi" and kernel.asserting
+        )
 
-    def map(self, span: Span, host_pfn: int, prot: int, *, wired: bool) -> None:
+    def map(
+        self, span: Span, host_pfn: int, prot: int, *, wired: bool = False, mmio: bool = False
+    ) -> None:
         """Add a mapping, page-aligned and not empty.
 
         Raises MapConflict where the range overlaps a mapping or lies too high, and
-        KernelPanic where making the tables fails a VERIFY. Source: vmspace_map().
+        KernelPanic where making the tables or wiring fails an assertion; a mapping that
+        fails in wiring is there. Source: vmspace_map(), vm_map_wire().
         """
         limit = VMSPACE_END
         if self.revision.may_reach_the_end:
@@ -74,86 +111,204 @@ class VmSpace:
         for mapping in self.mappings:
             if mapping.span.overlaps(span):
                 raise MapConflict(f"{span} overlaps the mapping {mapping.span}")
-        new = Mapping.over(span, host_pfn, prot, self.npt)
+        new = Mapping.over(span, host_pfn, prot, self.npt, mmio=mmio)
         with self.kernel.calls(*self._frames(self.revision.paths.make_memmap, span)):
             self.gpt.populate_region(span)
-            if wired:
-                self.gpt.map_wired(span.pages, new.backing.cls)
         self._insert(new)
+        if wired:
+            self._wire(new)
 
-    def restore(self, span: Span, host_pfn: int, prot: int) -> None:
+    def restore(self, span: Span, host_pfn: int, prot: int, *, mmio: bool = False) -> None:
         """Add a mapping whose tables are there already."""
-        self._insert(Mapping.over(span, host_pfn, prot, self.npt))
+        self._insert(Mapping.over(span, host_pfn, prot, self.npt, mmio=mmio))
 
     def unmap(self, span: Span) -> None:
         """Take away the mapping over exactly *span*, its entries, and the tables it leaves idle.
 
-        Raises KernelPanic as the revision's vacate does. Source: vm_map_remove(),
-        vmspace_unmap().
+        Raises KernelPanic as the revision's vacate does, and KernelHang while any page is
+        held. Source: vm_map_remove(), vmspace_unmap().
         """
         with self.kernel.calls(*self._frames(self.revision.paths.free_memmap, span)):
+            if self.holds:
+                self._clients_unmap(span)
             self.mappings = [m for m in self.mappings if m.span != span]
             self._recent = None
             self.gpt.unmap_region(span)
             self.gpt.vacate_region(span)
 
+    def _clients_unmap(self, span: Span) -> None:
+        """Each client goes through its list of held pages, and never comes to its end.
+
+        The step to the next page takes the next client of the vmspace for one. Source:
+        vmm_vm.c, vmc_space_unmap().
+        """
+        with self.kernel.calls(Frame("vmc_space_unmap", (span.start, span.end))):
+            self.kernel.hang(
+                ("the lock of the vmspace", "that of a client"),
+                {"start": span.start, "end": span.end, "held": next(iter(self.holds.values())).gpa},
+            )
+
     def find(self, page: int) -> Mapping | None:
-        """The mapping over page number *page*."""
+        """The mapping that a look-up by address finds over page number *page*."""
         recent = self._recent
         if recent is not None and recent.first <= page < recent.end:
             return recent
         i = bisect_right(self.mappings, page, key=_FIRST)
         if i and page < self.mappings[i - 1].end:
-            self._recent = self.mappings[i - 1]
-            return self._recent
+            found = self.mappings[i - 1]
+            if self._is_ordinary(found):
+                self._recent = found
+            return found
         return None
 
+    def _is_ordinary(self, mapping: Mapping) -> bool:
+        """Whether accesses need no care for what is mapped: only such mappings are remembered."""
+        return not mapping.mmio and (bool(mapping.prot & READ) or not self._asserts_readable)
+
     def access_page(self, page: int, prot: int) -> SpaceAccess:
-        """One guest access; *prot* is what it wants at once."""
+        """One access of a vCPU; *prot* is what it wants at once."""
         mapping = self._recent
         if mapping is None or not mapping.first <= page < mapping.end:
             if not 0 <= page < _PAGES_END:
                 return SpaceAccess(0, 0, Stop(page << PAGE_SHIFT, Fault.NOMAP))
             mapping = self.find(page)
+            if mapping is not None and not self._is_ordinary(mapping):
+                return self.access(range(page, page + 1), prot)
         touched = self.gpt.access_page(page, prot, None if mapping is None else mapping.backing)
         if touched.fault is None:
             return _ONE_MAPPED if touched.mapped else _ONE_SEEN
-        return self._stopped(page, touched)
+        return SpaceAccess(0, touched.mapped, Stop(page << PAGE_SHIFT, _to_a_vcpu(touched.fault)))
 
     def access(self, pages: range, prot: int) -> SpaceAccess:
-        """Accesses in ascending order, up to the first that fails.
+        """Accesses of a vCPU in ascending order, up to the first that fails.
 
+        A page that no memmap covers is MMIO, and never comes to the fault handler: FC_NOMAP.
         Raises KernelPanic where the fault handler does.
         """
+        return self._over_extents(pages, lambda part, over: self._access_extent(part, over, prot))
+
+    def access_by_device(self, pages: range, prot: int) -> SpaceAccess:
+        """A device holds and releases *pages* in ascending order, up to the first that it cannot.
+
+        To a holder every failure is FC_NOMAP. Raises KernelPanic where the look-up fails its
+        VERIFY. Source: vmc_hold(), vmp_release(); vm_gpa_hold() before there were holds.
+        """
+        holds = self.revision.ioctls.holds
+        extent = self._hold_extent if holds else self._translate_extent
+        return self._over_extents(pages, lambda part, over: extent(part, over, prot))
+
+    def hold(self, page: int, prot: int) -> int | None:
+        """A userspace mapping of guest space holds *page*, and keeps it: an id, from 1 on.
+
+        None where there is no such page for it. Raises KernelPanic as access_by_device().
+        """
+        for part, mapping in self.extents(range(page, page + 1)):
+            backing = None if mapping is None else mapping.backing
+            touched = self.gpt.access(part, prot, backing, self.gpt.holder)
+            if touched.fault is Fault.HOLE:
+                self._lookup_failed(page << PAGE_SHIFT, _SEGVMM)
+            if touched.fault is None:
+                self.last_hold += 1
+                self.holds[self.last_hold] = Hold(page << PAGE_SHIFT, prot)
+                return self.last_hold
+        return None
+
+    def release(self, hold_id: int, *, dirty: bool) -> None:
+        """Give back a held page; with *dirty*, it was written, and is marked where that is tracked.
+
+        Source: vmp_release().
+        """
+        held = self.holds.pop(hold_id)
+        if held.prot & WRITE and (dirty or not self.revision.ioctls.deferred_dirty):
+            page = held.gpa >> PAGE_SHIFT
+            self.gpt.access(range(page, page + 1), WRITE, None, self.gpt.device)
+
+    def _over_extents(
+        self, pages: range, touch: Callable[[range, Mapping | None], Touched]
+    ) -> SpaceAccess:
+        """*touch* extent after extent, up to the first failure."""
         done = mapped = 0
-        for part, mapping in self._extents(pages):
-            touched = self.gpt.access(part, prot, None if mapping is None else mapping.backing)
+        for part, mapping in self.extents(pages):
+            touched = touch(part, mapping)
             done += touched.done
             mapped += touched.mapped
             if touched.fault is not None:
-                stopped = self._stopped(part.start + touched.done, touched)
-                return SpaceAccess(done, mapped, stopped.stop)
+                stop = Stop(part[touched.done] << PAGE_SHIFT, touched.fault)
+                return SpaceAccess(done, mapped, stop)
         if done < len(pages):
             return SpaceAccess(done, mapped, Stop(pages[done] << PAGE_SHIFT, Fault.NOMAP))
         return SpaceAccess(done, mapped, None)
 
+    def _access_extent(self, pages: range, mapping: Mapping | None, prot: int) -> Touched:
+        """A vCPU's accesses of *pages*, all under *mapping*."""
+        if mapping is not None and mapping.mmio:
+            return self.gpt.access(pages, prot, mapping.backing, self.gpt.holder)
+        backing = None if mapping is None else mapping.backing
+        if mapping is not None and not self._is_ordinary(mapping):
+            return self._access_unreadable(pages, mapping, prot)
+        touched = self.gpt.access(pages, prot, backing)
+        fault = None if touched.fault is None else _to_a_vcpu(touched.fault)
+        return touched._replace(fault=fault)
+
+    def _access_unreadable(self, pages: range, mapping: Mapping, prot: int) -> Touched:
+        """As _access_extent(), on a kernel that asserts PROT_READ of each page that it maps."""
+        absent = self.gpt.first_absent(pages)
+        if absent is None:
+            return self.gpt.access(pages, prot, mapping.backing)
+        before = self.gpt.access(range(pages.start, absent), prot, mapping.backing)
+        if before.fault is not None:
+            return before
+        rest = range(absent, pages.stop)
+        rights = self.npt.prot(self.npt.page(0, mapping.prot))
+        times = 1 if prot & ~rights else self.gpt.count_absent(rest)
+        self._unreadable(absent, self._fault_frames(absent << PAGE_SHIFT), times)
+        after = self.gpt.access(rest, prot, mapping.backing)
+        return Touched(before.done + after.done, after.mapped, after.fault)
+
+    def _wire(self, mapping: Mapping) -> None:
+        """Put all pages of *mapping* in the table at once. Source: vm_map_wire()."""
+        span = mapping.span
+        if not mapping.prot & READ and self._asserts_readable:
+            frames = self._frames(self.revision.paths.wire, span)
+            self._unreadable(span.start >> PAGE_SHIFT, frames, len(span.pages))
+        self.gpt.map_wired(span.pages, mapping.backing.cls)
+
+    def _unreadable(self, page: int, frames: tuple[Frame, ...], times: int = 1) -> None:
+        """*times* pages from *page* on are mapped without R: panic E."""
+        assertion = self.revision.map_assert
+        assert assertion is not None
+        with self.kernel.calls(*frames):
+            self.kernel.assertion_failed(assertion, facts={"gpa": page << PAGE_SHIFT}, times=times)
+
+    def _hold_extent(self, pages: range, mapping: Mapping | None, prot: int) -> Touched:
+        """A device holds and releases *pages*, all under *mapping*."""
+        backing = None if mapping is None else mapping.backing
+        touched = self.gpt.access(pages, prot, backing, self.gpt.device)
+        if touched.fault is None:
+            return touched
+        if touched.fault is Fault.HOLE:
+            self._lookup_failed(pages[touched.done] << PAGE_SHIFT, _VIONA_TX)
+        return touched._replace(fault=Fault.NOMAP)
+
+    def _translate_extent(self, pages: range, mapping: Mapping | None, prot: int) -> Touched:
+        """Before there were holds, a device looked at memmaps alone, never at the tables."""
+        if mapping is None or mapping.mmio or prot & ~mapping.prot:
+            return Touched(0, 0, Fault.NOMAP)
+        return Touched(len(pages), 0, None)
+
     def access_many(self, gpas: Sequence[int], prot: int) -> tuple[int, dict[int, Fault]]:
-        """Accesses of single pages, each for itself; returns entries newly set, faults by page.
+        """A vCPU's accesses of single pages, each for itself; entries newly set, faults by page.
 
         The outcome is that of one access after the other. Raises KernelPanic at the page
         where that would have.
         """
+        if self._asserts_readable and not all(m.prot & READ for m in self.mappings):
+            return self._access_one_by_one(gpas, prot)
         masks: dict[int, int] = {}
         get = masks.get
         for gpa in gpas:
             index = gpa >> LEAF_SHIFT
             masks[index] = get(index, 0) | BIT[gpa >> PAGE_SHIFT & (ENTRIES - 1)]
-        if self.revision.lookup_verify is not None:
-            holes = self._holes(masks)
-            if holes:
-                first = next(i for i, gpa in enumerate(gpas) if gpa >> PAGE_SHIFT in holes)
-                self.access_many(gpas[:first], prot)
-                self.access_page(gpas[first] >> PAGE_SHIFT, prot)
         mapped = 0
         faults: dict[int, Fault] = {}
         for index, mask in sorted(masks.items()):  # neighbours are near in memory, too
@@ -161,43 +316,40 @@ class VmSpace:
                 first = index << ENTRY_BITS
                 faults.update((first + i, Fault.NOMAP) for i in range(ENTRIES) if mask >> i & 1)
                 continue
-            for backing, part in self._backings(index, mask):
-                added, failed = self.gpt.access_entries(index, part, prot, backing)
+            for mapping, part in self._mappings_over(index, mask):
+                backing = None if mapping is None else mapping.backing
+                agent = self.gpt.holder if mapping is not None and mapping.mmio else self.gpt.vcpu
+                added, failed = self.gpt.access_entries(index, part, prot, backing, agent)
                 mapped += added
                 faults.update(failed)
-        for page, fault in faults.items():
-            if fault is Fault.HOLE:
-                faults[page] = Fault.NOMAP
+        return mapped, {page: _to_a_vcpu(fault) for page, fault in faults.items()}
+
+    def _access_one_by_one(self, gpas: Sequence[int], prot: int) -> tuple[int, dict[int, Fault]]:
+        """What access_many() is a faster form of."""
+        mapped = 0
+        faults: dict[int, Fault] = {}
+        for gpa in gpas:
+            access = self.access_page(gpa >> PAGE_SHIFT, prot)
+            mapped += access.mapped
+            if access.stop is not None:
+                faults[gpa >> PAGE_SHIFT] = access.stop.fault
         return mapped, faults
 
-    def _backings(self, index: int, mask: int) -> list[tuple[Backing | None, int]]:
+    def _mappings_over(self, index: int, mask: int) -> list[tuple[Mapping | None, int]]:
         """The entries *mask* of leaf *index*, cut where the mapping over them changes."""
         base = index << ENTRY_BITS
         mapping = self.find(base)
         if mapping is not None and mapping.end >= base + ENTRIES:
-            return [(mapping.backing, mask)]
+            return [(mapping, mask)]
         parts = []
-        for part, over in self._extents(range(base, base + ENTRIES)):
+        for part, over in self.extents(range(base, base + ENTRIES)):
             wanted = mask & _mask(part)
             if wanted:
-                parts.append((None if over is None else over.backing, wanted))
+                parts.append((over, wanted))
         return parts
 
-    def _holes(self, masks: dict[int, int]) -> set[int]:
-        """The pages among *masks* whose leaf exists, with no entry and no mapping."""
-        found: set[int] = set()
-        for index, mask in masks.items():
-            for backing, part in self._backings(index, mask):
-                leaf = self.gpt.leaves[index] if backing is None else None
-                if leaf is not None:
-                    absent = part & ~present(leaf)
-                    found.update(
-                        (index << ENTRY_BITS) + i for i in range(ENTRIES) if absent >> i & 1
-                    )
-        return found
-
-    def _extents(self, pages: range) -> Iterator[tuple[range, Mapping | None]]:
-        """*pages*, as far as the tables reach, cut where the mapping over them changes."""
+    def extents(self, pages: range) -> Iterator[tuple[range, Mapping | None]]:
+        """*pages*, as far as the tables reach, cut where the mapping found over them changes."""
         lo, hi = max(pages.start, 0), min(pages.stop, _PAGES_END)
         if pages.start < 0:
             return
@@ -211,30 +363,31 @@ class VmSpace:
             yield range(lo, end), mapping
             lo = end
 
-    def _stopped(self, page: int, touched: Touched) -> SpaceAccess:
-        """The end of an access in a fault; a hole may be fatal here."""
-        gpa = page << PAGE_SHIFT
-        fault = touched.fault
-        if fault is Fault.HOLE:
-            self._lookup_failed(gpa)
-            fault = Fault.NOMAP
-        assert fault is not None
-        return SpaceAccess(touched.done, touched.mapped, Stop(gpa, fault))
-
-    def _lookup_failed(self, gpa: int) -> None:
-        """The fault handler found a table, an absent entry, and no mapping. Panic B."""
+    def _lookup_failed(self, gpa: int, holder: tuple[Frame, ...]) -> None:
+        """A hold found a table, an absent entry, and no mapping. Panic B."""
         verify = self.revision.lookup_verify
         if verify is not None:
-            path = (Frame(f.format(npt=self.npt.name)) for f in self.revision.paths.guest_fault)
-            with self.kernel.calls(Frame("vm_handle_paging", (gpa,)), *path):
+            path = self._formatted(self.revision.paths.hold, (gpa,))
+            with self.kernel.calls(*holder, *path):
                 self.kernel.verify_failed(verify, facts={"gpa": gpa})
+
+    def _fault_frames(self, gpa: int) -> tuple[Frame, ...]:
+        path = self._formatted(self.revision.paths.guest_fault, (gpa,))
+        return (Frame("vm_handle_paging", (gpa,)), *path)
 
     def _insert(self, new: Mapping) -> None:
         self.mappings.insert(bisect_right(self.mappings, new.first, key=_FIRST), new)
 
     def _frames(self, functions: tuple[str, ...], span: Span) -> tuple[Frame, ...]:
-        args = (span.start, span.end)
+        return self._formatted(functions, (span.start, span.end))
+
+    def _formatted(self, functions: tuple[str, ...], args: tuple[int, ...]) -> tuple[Frame, ...]:
         return tuple(Frame(f.format(npt=self.npt.name), args) for f in functions)
+
+
+def _to_a_vcpu(fault: Fault) -> Fault:
+    """A hole is MMIO to a vCPU; it goes to instruction emulation, not to the fault handler."""
+    return Fault.NOMAP if fault is Fault.HOLE else fault
 
 
 _ONE_SEEN = SpaceAccess(1, 0, None)

@@ -120,16 +120,16 @@ def test_a_walk_from_the_root_down(cli):
 def test_stats_as_scripts_grep_them(cli):
     out = cli("--vm=testvm", "--get-stats").out
     assert out == (
-        f"vcpu0 stats:\n{'Resident memory':<40}\t{2097664 * 4096}\n{'Wired memory':<40}\t0\n"
+        f"vcpu0 stats:\n{'Resident memory':<40}\t0\n{'Wired memory':<40}\t{2097664 * 4096}\n"
     )
     assert cli("--get-stats", "--cpu=1").out.splitlines()[1].endswith("\t0")
 
 
-def test_wired_memory_and_the_kernels_that_do_not_count_it(cli, config, vm_file):
-    cli("create", "--config", config("segments"))
-    assert f"\t{64 << 20}\n" in cli("--get-stats").out
-    cli("create", "--config", vm_file("name: new\nmemory: 1M\n"))
-    assert "Wired" not in cli("--vm=new", "--get-stats").out
+@pytest.mark.parametrize("gpt", ["13896", "14367", "15844", "2025"])
+def test_from_the_vmspace_on_resident_memory_is_all_that_is_counted(cli, vm_file, gpt):
+    cli("create", "--config", vm_file(f"name: new\nmemory: 1M\nkernel: {{gpt: {gpt}}}\n"))
+    out = cli("--vm=new", "--get-stats").out
+    assert out == f"vcpu0 stats:\n{'Resident memory':<40}\t{(256 + 512) * 4096}\n"
 
 
 def test_the_root_of_the_tables(cli, config):

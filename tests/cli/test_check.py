@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bhyvesim.vmm.review import RULES
+from bhyvesim.vmm.rules import RULES
 
 EVERY = ["13932", "14042", "13896", "14367", "15844", "2025"]
 
@@ -35,6 +35,8 @@ def test_the_hazard_of_the_report(cli, config):
         f"{path}:10:10: error BV102 (ends-on-neighbour): [0xffe00000, 0x100000000) ends where "
         "[0x100000000, 0x240000000) begins, at 0x100000000; with closed ranges, unmapping it takes "
         "the first page of the other, at every reboot [endangers 13932]\n"
+        f"{path}:9:9: note BV115 (held-pages): kernels from 13896 on hang if a page is held while "
+        "something is unmapped\n"
     )
 
 
@@ -143,8 +145,49 @@ def test_findings_come_true(cli, vm_file):
     assert unsafe == set(next(f["endangers"] for f in found if f["code"] == "BV101"))
 
 
-def test_a_harmless_vm_has_no_findings(cli, vm_file):
-    assert cli("check", vm_file("name: x\nmemory: 2G\nvmm: bhyve\n")) == (0, "", "")
+def test_a_harmless_vm_has_only_the_note_that_all_have(cli, vm_file):
+    path = vm_file("name: x\nmemory: 2G\nvmm: bhyve\n")
+    status, out, err = cli("check", path)
+    assert (status, out.count("\n"), err) == (0, 1, "")
+    assert out.startswith(f"{path}:2:9: note BV115 (held-pages): kernels from 13896 on hang")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "gpa", "endangers"),
+    [
+        ("name: x\nmemory: 1M\n", "BV112", 1 << 20, ["13896"]),
+        (explicit(["gpa: 3M, segment: 0, len: 1M"]), "BV112", 2 << 20, ["13896"]),
+        ("name: x\ncpu: intel\nmemory: 2G\n", "BV112", 0xFEE01000, ["13896"]),
+        (explicit(["gpa: 0, segment: 0, len: 2M, prot: w"]), "BV113", 0, ["13932", "14042"]),
+        (
+            explicit(["gpa: 0xfee00000, segment: 0, len: 2M"], head="cpu: intel\n"),
+            "BV114",
+            0xFEE00000,
+            EVERY,
+        ),
+        (
+            explicit(["gpa: 0xfef00000, segment: 0, len: 1M"], head="cpu: intel\n"),
+            "BV101",
+            0xFEF00000,
+            ["13932", "14042", "13896"],
+        ),
+    ],
+)
+def test_what_corrections_of_the_model_made_findings(check, text, code, gpa, endangers):
+    found = [f for f in check(text) if f["code"] == code]
+    assert [(f["gpa"], f["endangers"]) for f in found] == [(gpa, endangers)]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("name: x\ncpu: intel\napicv: false\nmemory: 2G\n", "BV112"),
+        (explicit(["gpa: 0, segment: 0, len: 2M, prot: w"], head="cpu: intel\n"), "BV113"),
+        (explicit(["gpa: 0xfee00000, segment: 0, len: 2M"]), "BV114"),
+    ],
+)
+def test_what_is_no_finding_elsewhere(check, text, code):
+    assert code not in [f["code"] for f in check(text)]
 
 
 def test_github_and_sarif(cli, config):
@@ -155,7 +198,7 @@ def test_github_and_sarif(cli, config):
     assert sarif["version"] == "2.1.0"
     (run,) = sarif["runs"]
     assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(RULES)
-    (result,) = run["results"]
+    result, _ = run["results"]
     assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == "BV102"
     location = result["locations"][0]["physicalLocation"]
     assert location["region"] == {"startLine": 10, "startColumn": 10}

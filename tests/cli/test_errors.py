@@ -37,11 +37,11 @@ BAD_VMS = {
     ),
     "name: &a x\nmemory: *a\n": "1:7: the anchor &a: expected values written out",
     "name: x\nmemory: *a\n": "2:9: the alias *a: expected values written out",
-    "[" * 5000: "1:22: too deeply nested: expected at most 20 levels",
+    "[" * 500: "1:22: too deeply nested: expected at most 20 levels",
     "": "1:1: the file is empty: expected a mapping of keys",
     "- a\n": (
-        "1:1: a list: expected a mapping with name, kernel, cpu, touch, track_dirty, vmm, memory, "
-        "bootrom, host_pfn, segments, mappings"
+        "1:1: a list: expected a mapping with name, kernel, cpu, apicv, touch, track_dirty, vmm, "
+        "memory, bootrom, host_pfn, segments, mappings"
     ),
     "name: x\n---\nname: y\n": "2:1: a second document: expected one document in a file",
     "name: x\nmemory: 8G\nkernel: {debug: no}\n": (
@@ -76,6 +76,12 @@ BAD_VMS = {
     "name: a\x01\n": "1:8: the character U+0001: expected printable text",
     "x" * 2_000_000: "1:1: 2000000 bytes: expected at most 1048576",
 }
+
+
+def test_libyamls_own_limit_of_depth_reads_the_same(cli, vm_file):
+    status, _, err = cli("create", "--config", vm_file("[" * 5000))
+    assert status == 2
+    assert err.endswith(": too deeply nested: expected at most 20 levels\n")
 
 
 @pytest.mark.parametrize("text", BAD_VMS, ids=range(len(BAD_VMS)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bhyvesim.vmm.review import RULES
+from bhyvesim.vmm.rules import RULES
 
 
 def test_the_bug_of_the_report(cli, config, golden):
@@ -44,7 +44,8 @@ def test_a_shared_leaf(cli, vm_file, gpt):
 
 def test_a_hole(cli, vm_file, golden):
     cli("create", "--config", vm_file("name: x\nmemory: 1M\nkernel: {gpt: 13896}\n"))
-    cli("touch", "--gpa", "1028K")
+    assert cli("touch", "--gpa", "1028K").status == 1  # a vCPU: MMIO
+    assert cli("touch", "--gpa", "1028K", "--by", "device").status == 3
     golden("explain-hole.txt", cli("explain", "--vm", "x").out)
 
 

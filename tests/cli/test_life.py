@@ -161,7 +161,7 @@ def test_touch_says_what_was_mapped_and_where_it_failed(cli, vm_file):
 
 def test_touch_can_panic_the_host(cli, vm_file):
     cli("create", "--config", vm_file("name: t\nmemory: 1M\nkernel: {gpt: 13896}\n"))
-    status, _, err = cli("touch", "--gpa", "1M")
+    status, _, err = cli("touch", "--gpa", "1M", "--by=device")
     assert status == 3
     assert "assertion failed: vmsm != NULL, file: ../../i86pc/io/vmm/vmm_vm.c, line: 714" in err
     assert "genunix:assfail ()" in err

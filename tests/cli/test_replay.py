@@ -14,7 +14,7 @@ CREATE = '{"op":"create","gpt":"2025","debug":true,"npt":"rvi"}'
 
 
 def test_check_finds_the_traces_as_recorded(cli):
-    assert cli("replay", "--check", PATH) == (0, "13320 results, all as expected\n", "")
+    assert cli("replay", "--check", PATH) == (0, "27044 results, all as expected\n", "")
 
 
 def test_one_result_a_line(cli, vm_file):

@@ -29,7 +29,9 @@ steps:
     expect: EXPECTED
   - destroy
 """
-RIGHT = LIFE.replace("EXPECTED", '[{when: {gpt: "13932", debug: true}, panic: A}]')
+RIGHT = LIFE.replace(
+    "EXPECTED", '[{when: {gpt: "13932", debug: true}, panic: A}, {when: {gpt: "13932"}, lost: 512}]'
+)
 WRONG = LIFE.replace("EXPECTED", "{lost: 0}")
 
 

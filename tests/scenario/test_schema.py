@@ -71,7 +71,7 @@ def test_both_know_the_same_keys(schema):
     assert {name: steps[name] for name in keys if keys[name]} == {
         n: k for n, k in keys.items() if k
     }
-    results = {"when", "ok", "errno", "panic", *STATE}
+    results = {"when", "ok", "errno", "panic", "hang", *STATE}
     results |= {name for _, _, names in STEPS.values() for name in names}
     assert set(description["definitions"]["expect"]["anyOf"][1]["properties"]) == results
 

@@ -1,4 +1,4 @@
-"""Dirty bitmaps of ranges that begin anywhere, against a plain set of pages."""
+"""Dirty bits of ranges that begin anywhere, against a plain set of pages."""
 
 from __future__ import annotations
 
@@ -7,75 +7,134 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bhyvesim import Machine, NotRunning, Refused
-from bhyvesim.machine.dirty import get_dirty, reset_dirty, set_dirty
+from bhyvesim.machine.npt import FLAGS, OPERATIONS, npt_operation, track_dirty_pages
 
 PAGE = 4096
 PAGES = 1400  # of a memmap that begins in the middle of a leaf and ends in another's
 BASE = 300
+EVERYWHERE = (0, 2000 * PAGE)
 IN_MAP = st.sets(st.integers(BASE, BASE + PAGES - 1), max_size=40)
+ANY = st.sets(st.integers(0, 1999), max_size=40)
+SPANS = st.tuples(st.integers(0, 900), st.integers(1, 1000))
+OUT = FLAGS["BITMAP_OUT"]
 
 
-def guest() -> Machine:
-    machine = Machine("2025")
+def guest(touched=PAGES, prot=7, **keys) -> Machine:
+    machine = Machine("2025", **keys)
     machine.alloc_memseg(0, PAGES * PAGE)
-    machine.mmap_memseg(BASE * PAGE, 0, 0, PAGES * PAGE, 7)
-    machine.access(BASE * PAGE, PAGES, 1)
+    machine.mmap_memseg(BASE * PAGE, 0, 0, PAGES * PAGE, prot)
+    if touched:
+        machine.access(BASE * PAGE, touched, 1)
     return machine
 
 
-def bitmap_of(pages, first):
-    return sum(1 << (page - first) for page in pages)
+def bitmap_of(pages, first, count):
+    bits = sum(1 << (page - first) for page in pages if first <= page < first + count)
+    return bits.to_bytes((count + 7) // 8, "little")
 
 
-@given(IN_MAP, IN_MAP, st.integers(0, 900), st.integers(1, 1200))
-def test_ranges_agree_with_sets(written, marked, first, count):
+def pages_of(bitmap, first):
+    bits = int.from_bytes(bitmap, "little")
+    return {first + i for i in range(bits.bit_length()) if bits >> i & 1}
+
+
+def run(machine, name, first, count, pages=None):
+    """One operation with BITMAP_OUT, with BITMAP_IN if *pages* are given; the pages it answers."""
+    operation = OPERATIONS[name] | OUT
+    given = None
+    if pages is not None:
+        operation |= FLAGS["BITMAP_IN"]
+        given = bitmap_of(pages, first, count)
+    answer = npt_operation(machine, first * PAGE, count * PAGE, operation, given).bitmap
+    assert answer is not None
+    return pages_of(answer, first)
+
+
+def dirty(machine):
+    return run(machine, "GET_DIRTY", 0, 2000)
+
+
+@given(IN_MAP, IN_MAP, SPANS)
+def test_ranges_agree_with_sets(written, marked, span):
     machine = guest()
     machine.access_batch([page * PAGE for page in sorted(written)], 2)
-    window = set(range(first, first + count))
-    span = (first * PAGE, count * PAGE)
-    assert get_dirty(machine, *span) == bitmap_of(written & window, first)
+    window = set(range(span[0], span[0] + span[1]))
+    assert run(machine, "GET_DIRTY", *span) == written & window
 
-    set_dirty(machine, *span, bitmap_of(marked & window, first))
-    dirty = written | (marked & window)
-    assert get_dirty(machine, 0, 2000 * PAGE) == bitmap_of(dirty, 0)
+    newly = run(machine, "SET_DIRTY", *span, pages=marked & window)
+    assert newly == (marked - written) & window
+    everything = written | (marked & window)
+    assert dirty(machine) == everything
 
-    was = reset_dirty(machine, *span, bitmap_of(written & window, first))
-    assert was == bitmap_of(written & window, first)
-    dirty -= written & window
-    assert get_dirty(machine, 0, 2000 * PAGE) == bitmap_of(dirty, 0)
-
-    assert reset_dirty(machine, 0, 2000 * PAGE) == bitmap_of(dirty, 0)
-    assert get_dirty(machine, 0, 2000 * PAGE) == 0
+    assert run(machine, "RESET_DIRTY", *span, pages=written & window) == written & window
+    everything -= written & window
+    assert dirty(machine) == everything
+    assert run(machine, "RESET_DIRTY", 0, 2000) == everything
+    assert dirty(machine) == set()
     assert machine.resident == PAGES
 
 
-def test_pages_without_an_entry_cannot_be_dirty():
+@given(ANY, SPANS)
+def test_bits_of_pages_without_a_table_come_back_as_given(asked, span):
     machine = guest()
-    set_dirty(machine, 0, 2000 * PAGE, (1 << 2000) - 1)
-    assert get_dirty(machine, 0, 2000 * PAGE).bit_count() == PAGES
+    window = set(range(span[0], span[0] + span[1]))
+    with_table = set(range(2048))  # the memmap's leaves: 0 to 3
+    answer = run(machine, "RESET_DIRTY", *span, pages=asked & window)
+    assert answer == (asked & window) - with_table
+    far = {3000, 3005}
+    assert run(machine, "GET_DIRTY", 2990, 20, pages=far) == far
+
+
+@given(IN_MAP, st.sampled_from((7, 5)), st.booleans())
+def test_a_set_maps_absent_pages_that_may_be_written(marked, prot, with_bitmap):
+    machine = guest(touched=100, prot=prot)
+    before = machine.resident
+    if with_bitmap:
+        run(machine, "SET_DIRTY", 0, 2000, pages=marked)
+    else:
+        marked = set(range(BASE, BASE + PAGES))
+        assert npt_operation(machine, *EVERYWHERE, OPERATIONS["SET_DIRTY"]).bitmap is None
+    assert dirty(machine) == (marked if prot & 2 else set())
+    absent = {page for page in marked if page >= BASE + 100}
+    assert machine.resident - before == (len(absent) if prot & 2 else 0)
 
 
 @pytest.mark.parametrize(
-    ("errno", "gpa", "length"),
+    ("errno", "gpa", "length", "operation", "bitmap"),
     [
-        ("EINVAL", 1, PAGE),
-        ("EINVAL", 0, 1),
-        ("EINVAL", -PAGE, PAGE),
-        ("EOVERFLOW", (1 << 64) - PAGE, 2 * PAGE),
+        ("EINVAL", 1, PAGE, 3, None),
+        ("EINVAL", 0, 1, 3, None),
+        ("EINVAL", -PAGE, PAGE, 3, None),
+        ("EOVERFLOW", (1 << 64) - PAGE, 2 * PAGE, 3, None),
+        ("EOVERFLOW", (1 << 64) - PAGE, PAGE, 3, None),
+        ("EINVAL", 0, 0, 3 | OUT, None),
+        ("E2BIG", 0, (1 << 30) + PAGE, 3 | OUT, None),
+        ("EFAULT", 0, 9 * PAGE, 3 | FLAGS["BITMAP_IN"], b"1"),
+        ("EFAULT", 0, PAGE, 99 | FLAGS["BITMAP_IN"], None),
+        ("EINVAL", 0, PAGE, 99, None),
     ],
 )
-def test_refusals(errno, gpa, length):
-    machine = guest()
-    for operation in (get_dirty, reset_dirty):
-        with pytest.raises(Refused, match=errno):
-            operation(machine, gpa, length)
+def test_refusals(errno, gpa, length, operation, bitmap):
     with pytest.raises(Refused, match=errno):
-        set_dirty(machine, gpa, length, 1)
+        npt_operation(guest(), gpa, length, operation, bitmap)
+
+
+def test_a_gibibyte_is_the_most_that_a_bitmap_takes():
+    machine = guest()
+    answer = npt_operation(machine, 0, 1 << 30, OPERATIONS["GET_DIRTY"] | OUT).bitmap
+    assert answer is not None
+    assert len(answer) == 8 * PAGE
+    with pytest.raises(Refused, match="EPERM"):
+        track_dirty_pages(machine, 0, 1 << 30)
+    with pytest.raises(Refused, match="EINVAL"):
+        track_dirty_pages(machine, 0, (1 << 30) + PAGE)
+    assert track_dirty_pages(machine, 0, 0) == b""
 
 
 def test_past_the_reach_of_the_tables_nothing_is_dirty():
     machine = guest()
-    assert get_dirty(machine, (1 << 64) - PAGE, PAGE) == 0
+    answer = npt_operation(machine, (1 << 64) - 2 * PAGE, PAGE, OPERATIONS["GET_DIRTY"] | OUT)
+    assert answer.bitmap == b"\0"
     machine.destroy()
     with pytest.raises(NotRunning):
-        get_dirty(machine, 0, PAGE)
+        track_dirty_pages(machine, 0, PAGE)

@@ -136,7 +136,7 @@ def test_after_a_panic_only_the_dump_answers():
     machine.alloc_memseg(0, 4096)
     machine.mmap_memseg(0, 0, 0, 4096, 7)
     with pytest.raises(KernelPanic) as caught:
-        machine.access(4096)
+        machine.access(4096, by="device")
     assert caught.value.state == machine.dump()
     for operation in (
         lambda: machine.alloc_memseg(1, 4096),
@@ -144,6 +144,10 @@ def test_after_a_panic_only_the_dump_answers():
         lambda: machine.munmap_memseg(0, 4096),
         lambda: machine.access(0),
         lambda: machine.access_batch([0]),
+        lambda: machine.access(0, by="device"),
+        lambda: machine.hold(0),
+        lambda: machine.release(1),
+        machine.stats,
         machine.reinit,
         machine.destroy,
     ):
@@ -159,10 +163,11 @@ def test_after_destroy_nothing_answers(machine):
 
 
 def test_batch_stops_where_the_fault_handler_panics():
-    one, many = Machine("13896"), Machine("13896")
+    one, many = Machine("13932"), Machine("13932")
     for machine in (one, many):
-        machine.alloc_memseg(0, 0x3000)
+        machine.alloc_memseg(0, 0x6000)
         machine.mmap_memseg(0x2000, 0, 0, 0x3000, 7)
+        machine.mmap_memseg(0x9000, 0, 0x3000, 0x3000, 2)  # may not be read
     gpas = [0x2000, 0x400000, 0x3000, 0x9000, 0x4000]
     for gpa in gpas[:3]:
         one.access(gpa, 1, 2)

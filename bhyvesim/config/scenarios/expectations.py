@@ -12,6 +12,7 @@ from bhyvesim.config.scenarios import nodes as n
 from bhyvesim.config.scenarios.steps import STEPS
 from bhyvesim.prot import ALL
 from bhyvesim.scenario.model import (
+    HANGING,
     PANIC_FUNCTIONS,
     CellSpec,
     ContentExpectation,
@@ -21,7 +22,18 @@ from bhyvesim.scenario.model import (
 )
 from bhyvesim.units import PAGE_SHIFT, shorten
 
-ERRNOS = ("EEXIST", "EFAULT", "EINVAL", "ENOENT", "ENOMEM", "ENOSPC", "EOVERFLOW")
+ERRNOS = (
+    "E2BIG",
+    "EEXIST",
+    "EFAULT",
+    "EINVAL",
+    "ENOENT",
+    "ENOMEM",
+    "ENOSPC",
+    "ENOTTY",
+    "EOVERFLOW",
+    "EPERM",
+)
 FAULTS = ("FC_NOMAP", "FC_PROT")
 
 _NO_DIRTY: tuple[int | None, int | None] = (None, None)
@@ -50,8 +62,8 @@ def _expectation(
 ) -> Expectation:
     if isinstance(node, Scalar):
         return _short_expectation(node, results)
-    endings = ("ok", "errno", "fault", "panic")
-    known = ("when", "ok", "errno", "panic", *results, *STATE)
+    endings = ("ok", "errno", "fault", "panic", "hang")
+    known = ("when", "ok", "errno", "panic", "hang", *results, *STATE)
     if isinstance(node, Mapping):
         for key in node.items:
             every_result = {name for _, _, names in STEPS.values() for name in names}
@@ -67,11 +79,11 @@ def _expectation(
         )
     if "ok" in fields and not fields.need("ok", r.boolean):
         raise fields.place("ok").error("ok: false", "an errno, a fault or a panic")
-    if "panic" in fields:
-        for key in (*results, *STATE):
-            if key in fields and key in ("lost", "leaks", "pages", "mapped", "value", "byte"):
+    for stop in ("panic", "hang"):
+        for key in results if stop in fields else ():
+            if key in fields:
                 raise fields.place(key).error(
-                    f"{key} after a panic can never hold", "the state, or nothing"
+                    f"{key} after a {stop} can never hold", "the state, or nothing"
                 )
     dirty = fields.get("dirty", _dirty_expectation, _NO_DIRTY)
     return Expectation(
@@ -82,8 +94,12 @@ def _expectation(
         panic=fields.get("panic", _panic, None),
         pages=fields.get("pages", r.natural, None),
         mapped=fields.get("mapped", r.natural, None),
-        lost=fields.get("lost", r.natural, None),
+        hang=fields.get("hang", r.choice(*HANGING), None),
+        lost=fields.need("lost", _lost) if "lost" in fields else 0,
         leaks=fields.get("leaks", r.natural, None),
+        bitmap=fields.get("bitmap", n.bitmap, None),
+        returns=fields.get("returns", r.natural, None),
+        hold=fields.get("hold", n.positive, None),
         dirty_count=dirty[0],
         dirty_pages=dirty[1],
         value=fields.get("value", n.series, None),
@@ -102,6 +118,13 @@ def _short_expectation(node: Scalar, results: tuple[str, ...]) -> Expectation:
     if word == "ok":
         return Expectation()
     return Expectation(errno=word) if word in ERRNOS else Expectation(fault=word)
+
+
+def _lost(node: Node) -> int | None:
+    """How many pages; ``any``: it does not matter."""
+    if isinstance(node, Scalar) and node.text == "any":
+        return None
+    return r.natural(node)
 
 
 def _fault_gpa(fields: r.Fields) -> Callable[[Node], int]:

@@ -6,8 +6,9 @@ import re
 
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Mapping, Node, Scalar, Sequence
+from bhyvesim.errors import BadValue
 from bhyvesim.scenario.model import Series
-from bhyvesim.units import U64_END, parse_size, shorten
+from bhyvesim.units import U64_END, parse_bitmap, parse_size, shorten
 
 
 def word_of(node: Node) -> str:
@@ -66,6 +67,15 @@ def u64(node: Node) -> int:
     if number >= U64_END:
         raise node.error(f"{number:#x} is too large", "a number below 2^64")
     return number
+
+
+def bitmap(node: Node) -> bytes:
+    """Bytes in hex, the first byte first; bit 0 of it is the first page."""
+    word = "" if isinstance(node, Scalar) and not node.text else r.scalar(node, "hex digits")
+    try:
+        return parse_bitmap(word)
+    except BadValue as error:
+        raise node.error(error.problem, error.expected) from None
 
 
 _PAGES = re.compile(r"(?P<first>\d+)(-(?P<last>\d+)(/(?P<every>\d+))?)?", re.ASCII)

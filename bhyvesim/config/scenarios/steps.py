@@ -7,9 +7,11 @@ from collections.abc import Callable
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Node
 from bhyvesim.config.scenarios import nodes as n
+from bhyvesim.machine.npt import FLAGS, OPERATIONS
 from bhyvesim.prot import ALL
 from bhyvesim.scenario import steps as do
 from bhyvesim.scenario.model import Action
+from bhyvesim.units import shorten
 from bhyvesim.vmm.spec import MappingSpec, SegmentSpec, TouchSpec
 
 MAX_CONTENT = 256 << 20
@@ -56,9 +58,11 @@ def _unmap(fields: r.Fields) -> Action:
 
 def _touch(fields: r.Fields) -> Action:
     touch = TouchSpec(
-        fields.need("gpa", n.number), fields.need("len", r.length), fields.need("access", r.prot)
+        fields.need("gpa", n.number), fields.need("len", r.length), *r.access_by(fields)
     )
     every = fields.get("every", n.positive, None)
+    if every is not None and touch.by != "vcpu":
+        raise fields.place("every").error(f"every with by: {touch.by}", "by: vcpu, or no every")
     return do.Touch(touch) if every is None else do.TouchEvery(touch, every)
 
 
@@ -109,16 +113,62 @@ def _peek(fields: r.Fields) -> Action:
 
 
 def _dirty(fields: r.Fields) -> Action:
-    operation = fields.get("op", r.choice("read", "get", "set", "reset"), "read")
-    return do.Dirty(
+    """``read`` is VM_TRACK_DIRTY_PAGES; the others are operations of VM_NPT_OPERATION."""
+    word = fields.get("op", r.choice("read", *_DIRTY_OPERATIONS), "read")
+    gpa, length = fields.need("gpa", n.number), fields.need("len", n.number)
+    bitmap = fields.get("pages", n.pages, None)
+    if word in _DIRTY_OPERATIONS:
+        return do.Dirty(gpa, length, _DIRTY_OPERATIONS[word], bitmap)
+    if bitmap is not None:
+        raise fields.place("pages").error("pages of a read", "op: get, set or reset with it")
+    return do.TrackDirty(gpa, length)
+
+
+_DIRTY_OPERATIONS = {"get": "GET_DIRTY", "set": "SET_DIRTY", "reset": "RESET_DIRTY"}
+
+
+def _hold(fields: r.Fields) -> Action:
+    return do.Hold(fields.need("gpa", n.number), r.held_access(fields))
+
+
+def _release(fields: r.Fields) -> Action:
+    return do.Release(fields.need("hold", r.natural), fields.get("dirty", r.boolean, True))
+
+
+def _npt(fields: r.Fields) -> Action:
+    return do.Npt(
         fields.need("gpa", n.number),
         fields.need("len", n.number),
-        operation,
-        fields.get("pages", n.pages, None),
+        fields.need("operation", _operation),
+        fields.get("bitmap", n.bitmap, None),
     )
 
 
+def _operation(node: Node) -> int:
+    """A raw number, or names or'ed as C does: ``GET_DIRTY|BITMAP_OUT``."""
+    word = r.scalar(node, "a number, or names such as GET_DIRTY|BITMAP_OUT")
+    if word[:1].isdigit():
+        number = r.natural(node)
+    else:
+        number = 0
+        known = {**OPERATIONS, **FLAGS}
+        for name in word.split("|"):
+            if name.strip() not in known:
+                raise node.error(
+                    f"{shorten(name.strip())} is not known", f"one of {r.listed(known)}"
+                )
+            number |= known[name.strip()]
+    if number >> 32:
+        raise node.error(f"{number:#x} is too large", "a number of 32 bits")
+    return number
+
+
+def _track_dirty(fields: r.Fields) -> Action:
+    return do.TrackDirty(fields.need("gpa", n.number), fields.need("len", n.number))
+
+
 _ACCESS_RESULTS = ("pages", "mapped", "fault", "gpa")
+_BITMAP_RESULTS = ("dirty", "bitmap")
 _WHERE = ("gpa", "segment", "offset")
 
 # name: (its keys, how to read them, what expect may say of it beyond errno, panic and state)
@@ -127,7 +177,7 @@ STEPS: dict[str, tuple[tuple[str, ...], Callable[[r.Fields], Action], tuple[str,
     "alloc-memseg": (("id", "size", "name", "host_pfn"), _alloc, ()),
     "map": (("gpa", "segment", "offset", "len", "prot", "wired"), _map, ("mapped",)),
     "unmap": (("gpa", "len"), _unmap, ("lost",)),
-    "touch": (("gpa", "len", "access", "every"), _touch, _ACCESS_RESULTS),
+    "touch": (("gpa", "len", "access", "by", "every"), _touch, _ACCESS_RESULTS),
     "fill": ((*_WHERE, "len", "byte"), _fill, _ACCESS_RESULTS),
     "poke": ((*_WHERE, "size", "count", "stride", "value"), _poke, _ACCESS_RESULTS),
     "peek": (
@@ -137,5 +187,9 @@ STEPS: dict[str, tuple[tuple[str, ...], Callable[[r.Fields], Action], tuple[str,
     ),
     "reboot": ((), lambda fields: do.Reboot(), (*_ACCESS_RESULTS, "lost")),
     "destroy": ((), lambda fields: do.Destroy(), ("leaks",)),
-    "dirty": (("gpa", "len", "op", "pages"), _dirty, ("dirty",)),
+    "dirty": (("gpa", "len", "op", "pages"), _dirty, _BITMAP_RESULTS),
+    "hold": (("gpa", "access"), _hold, ("hold", "fault", "gpa")),
+    "release": (("hold", "dirty"), _release, ()),
+    "npt": (("gpa", "len", "operation", "bitmap"), _npt, (*_BITMAP_RESULTS, "returns")),
+    "track-dirty": (("gpa", "len"), _track_dirty, _BITMAP_RESULTS),
 }

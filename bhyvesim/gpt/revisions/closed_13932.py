@@ -6,10 +6,12 @@ from bhyvesim.errors import Frame
 from bhyvesim.gpt.engine import Backing, Fault, Gpt, Piece
 from bhyvesim.gpt.leaf import Leaf, entries, present
 from bhyvesim.gpt.levels import LEAF_LEVEL, LEAF_SHIFT
-from bhyvesim.gpt.revisions.revision import I86PC_GPT, OLD_PATHS, Revision
+from bhyvesim.gpt.revisions.revision import I86PC_GPT, I86PC_RVI, OLD_PATHS, Revision
 from bhyvesim.kernel import AssertionSite
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT
+
+READABLE = AssertionSite("(prot & PROT_READ) != 0", I86PC_RVI, 221)
 
 
 class ClosedGpt(Gpt):
@@ -91,6 +93,8 @@ REVISION = Revision(
     paths=OLD_PATHS,
     segids=4,
     may_reach_the_end=True,
+    map_assert=READABLE,
+    counts_wired=True,
     offsets=_REPORT_OFFSETS,
     addresses={"assfail3": 0xFFFFFFFFFBDCD481},
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bhyvesim.errors import Frame
 from bhyvesim.gpt.leaf import EMPTY, counted
 from bhyvesim.gpt.revisions.populated_13896 import PopulatedGpt
-from bhyvesim.gpt.revisions.revision import VMSPACE_PATHS, Revision
+from bhyvesim.gpt.revisions.revision import VMSPACE_PATHS, Ioctls, Revision
 from bhyvesim.span import Span
 
 
@@ -30,8 +30,9 @@ class CountedGpt(PopulatedGpt):
 REVISION = Revision(
     name="14367",
     date="2022-01-05",
-    summary="leaf tables count what memmaps cover of them",
+    summary="leaf tables count what memmaps cover of them; holds can hang the host, as since 13896",
     engine=CountedGpt,
     paths=VMSPACE_PATHS,
     segids=4,
+    ioctls=Ioctls(holds=True, track_dirty_pages=True),
 )

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from bhyvesim.gpt.engine import HardwareBits
 from bhyvesim.gpt.revisions.counted_14367 import CountedGpt
-from bhyvesim.gpt.revisions.revision import VMSPACE_PATHS, Revision
+from bhyvesim.gpt.revisions.revision import VMSPACE_PATHS, Ioctls, Revision
 
 
 class CurrentGpt(CountedGpt):
     """What 14367 leaves in the tables, with the newer kernels' accessed and dirty bits."""
 
     hardware_bits = HardwareBits.TRACKED
+    release_sets_accessed = False
 
 
 REVISION = Revision(
     name="2025",
     date="2025",
-    summary="no known way to panic",
+    summary="no known way to panic; unmapping while a page is held hangs the host",
     engine=CurrentGpt,
     paths=VMSPACE_PATHS,
     segids=5,
-    counts_wired=False,
+    ioctls=Ioctls(
+        holds=True,
+        deferred_dirty=True,
+        track_dirty_pages=True,
+        tracking_needed=True,
+        npt_operation=True,
+    ),
 )

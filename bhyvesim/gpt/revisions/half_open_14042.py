@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bhyvesim.gpt.revisions.closed_13932 import ClosedGpt
+from bhyvesim.gpt.revisions.closed_13932 import READABLE, ClosedGpt
 from bhyvesim.gpt.revisions.revision import OLD_PATHS, Revision
 from bhyvesim.span import Span
 
@@ -22,4 +22,6 @@ REVISION = Revision(
     paths=OLD_PATHS,
     segids=4,
     may_reach_the_end=True,
+    map_assert=READABLE,
+    counts_wired=True,
 )

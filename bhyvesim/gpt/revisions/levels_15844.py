@@ -6,7 +6,7 @@ from bhyvesim.errors import Frame
 from bhyvesim.gpt.engine import HardwareBits
 from bhyvesim.gpt.levels import LEAF_SHIFT, table_span
 from bhyvesim.gpt.revisions.counted_14367 import CountedGpt
-from bhyvesim.gpt.revisions.revision import INTEL_GPT, VMSPACE_PATHS, Revision
+from bhyvesim.gpt.revisions.revision import INTEL_GPT, VMSPACE_PATHS, Ioctls, Revision
 from bhyvesim.kernel import AssertionSite
 from bhyvesim.span import Span
 
@@ -63,5 +63,5 @@ REVISION = Revision(
     engine=LevelsGpt,
     paths=VMSPACE_PATHS,
     segids=5,
-    counts_wired=False,
+    ioctls=Ioctls(holds=True, deferred_dirty=True, track_dirty_pages=True, tracking_needed=True),
 )

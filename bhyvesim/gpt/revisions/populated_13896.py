@@ -5,7 +5,13 @@ from __future__ import annotations
 from bhyvesim.gpt.engine import Backing, Fault, HardwareBits
 from bhyvesim.gpt.leaf import Leaf
 from bhyvesim.gpt.revisions.half_open_14042 import HalfOpenGpt
-from bhyvesim.gpt.revisions.revision import I86PC_GPT, I86PC_VM, VMSPACE_PATHS, Revision
+from bhyvesim.gpt.revisions.revision import (
+    I86PC_GPT,
+    I86PC_VM,
+    VMSPACE_PATHS,
+    Ioctls,
+    Revision,
+)
 from bhyvesim.kernel import AssertionSite
 from bhyvesim.span import Span
 
@@ -33,9 +39,10 @@ class PopulatedGpt(HalfOpenGpt):
 REVISION = Revision(
     name="13896",
     date="2021-09-05",
-    summary="tables come with the memmap; a touch beside a small mapping panics the host",
+    summary="tables come with the memmap; a device reaching into a hole can panic the host",
     engine=PopulatedGpt,
     paths=VMSPACE_PATHS,
     segids=4,
+    ioctls=Ioctls(holds=True),
     lookup_verify=AssertionSite("vmsm != NULL", I86PC_VM, 714),
 )

@@ -11,6 +11,7 @@ from bhyvesim.kernel import AssertionSite
 VMSPACE_END = 1 << 46  # 64 TiB
 I86PC_GPT = "../../i86pc/io/vmm/vmm_gpt.c"
 I86PC_VM = "../../i86pc/io/vmm/vmm_vm.c"
+I86PC_RVI = "../../i86pc/io/vmm/vmm_sol_rvi.c"
 INTEL_GPT = "../../intel/io/vmm/vmm_gpt.c"
 
 
@@ -18,24 +19,45 @@ INTEL_GPT = "../../intel/io/vmm/vmm_gpt.c"
 class CallPaths:
     """The kernel functions between an ioctl's own and the page tables, outermost first.
 
-    ``{npt}`` stands for rvi or ept.
+    ``{npt}`` stands for rvi or ept. ``wire`` and ``hold`` are empty where nothing on
+    the way can stop the kernel.
     """
 
     make_memmap: tuple[str, ...]
     free_memmap: tuple[str, ...]
     guest_fault: tuple[str, ...]
+    wire: tuple[str, ...] = ()
+    hold: tuple[str, ...] = ()
 
 
 OLD_PATHS = CallPaths(
     make_memmap=("vm_map_find",),
     free_memmap=("vm_map_remove", "{npt}_ops_unmap"),
     guest_fault=("vm_fault", "{npt}_ops_map"),
+    wire=("vm_map_wire", "{npt}_ops_map"),
 )
 VMSPACE_PATHS = CallPaths(
     make_memmap=("vmspace_map",),
     free_memmap=("vmspace_unmap",),
     guest_fault=("vmc_fault", "vmspace_lookup_map"),
+    hold=("vmc_hold", "vmspace_lookup_map"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Ioctls:
+    """What a revision's ioctls and in-kernel interfaces offer beyond the six of all.
+
+    ``holds``: pages can be held and released (vmc_hold, vmp_release); ``deferred_dirty``:
+    a release may ask not to mark the page. ``track_dirty_pages``: VM_TRACK_DIRTY_PAGES;
+    ``tracking_needed``: it is EPERM without tracking. ``npt_operation``: VM_NPT_OPERATION.
+    """
+
+    holds: bool = False
+    deferred_dirty: bool = False
+    track_dirty_pages: bool = False
+    tracking_needed: bool = False
+    npt_operation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +65,10 @@ class Revision:
     """One historical state of the kernel's guest-memory code.
 
     ``may_reach_the_end``: whether a memmap that begins below the end of the vmspace may
-    reach or pass it. ``lookup_verify``: a VERIFY that a fault in a hole runs into.
-    ``counts_wired``: whether the kernel has a statistic of wired memory.
+    reach or pass it. ``lookup_verify``: a VERIFY that a hold of a page in a hole runs into.
+    ``map_assert``: an ASSERT on mapping a page that may not be read (RVI only).
+    ``counts_wired``: whether ``--get-stats`` has the page counter as wired memory, and
+    always 0 as resident memory, as kernels before the vmspace had.
     ``offsets``: known return offsets on a DEBUG kernel, by (function, the one it called);
     ``addresses``: return addresses that its stack traces show without a symbol.
     """
@@ -55,8 +79,10 @@ class Revision:
     engine: type[Gpt]
     paths: CallPaths
     segids: int
+    ioctls: Ioctls = Ioctls()
     may_reach_the_end: bool = False
     lookup_verify: AssertionSite | None = None
-    counts_wired: bool = True
+    map_assert: AssertionSite | None = None
+    counts_wired: bool = False
     offsets: Mapping[tuple[str, str], int] = field(default_factory=dict)
     addresses: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,135 @@
+"""The VMs that a command is asked about: files, whole folders of them, and stored VMs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bhyvesim.cli.files import check_name, read_bytes
+from bhyvesim.cli.session import Session, decoding
+from bhyvesim.errors import UsageError
+
+if TYPE_CHECKING:
+    from bhyvesim.config.document import Node
+    from bhyvesim.vmm.spec import VmSpec
+
+YAML = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One VM: its description, and the document that it stands in (None: it is stored)."""
+
+    source: str
+    spec: VmSpec
+    node: Node | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A file that should have described a VM, and why it could not be read."""
+
+    source: str
+    error: UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What was found; ``single`` when one VM was asked for, by its file or its name."""
+
+    vms: list[Subject]
+    unread: list[Unread]
+    single: bool
+
+
+def gather(session: Session, paths: Sequence[str], names: Sequence[str], everything: bool) -> Fleet:
+    """The VMs in *paths*, and the stored ones of *names* or all of them.
+
+    One file and one name mean: that file's VM, under that name. Of a single file what is
+    wrong is raised; among several it is kept, so that none is left out in silence. Raises
+    UsageError where there is nothing to look at.
+    """
+    if session.vm is not None and session.vm not in names:
+        names = (*names, session.vm)
+    if everything and names:
+        raise UsageError("--all together with --vm: expected one of the two")
+    if not paths and not names and not everything:
+        raise UsageError("which VM? expected FILES or FOLDERS, --vm=NAME or --all")
+    if len(paths) == 1 and not os.path.isdir(paths[0]) and len(names) < 2 and not everything:
+        subject = _described(paths[0])
+        if names:
+            check_name(names[0])
+            subject = replace(subject, spec=replace(subject.spec, name=names[0]))
+        return Fleet([subject], [], single=True)
+    fleet = Fleet([], [], single=not paths and len(names) == 1)
+    for path in _files(session, paths):
+        try:
+            fleet.vms.append(_described(path))
+        except UsageError as error:
+            fleet.unread.append(Unread(path, error))
+    if names or everything:
+        fleet.vms.extend(_stored(session, None if everything else names))
+    if not fleet.vms and not fleet.unread:
+        raise UsageError("there are no VM descriptions: expected .yaml files that describe VMs")
+    return fleet
+
+
+def report_unread(session: Session, fleet: Fleet) -> None:
+    """Say of each file why it could not be read."""
+    for unread in fleet.unread:
+        session.warn(str(unread.error))
+
+
+def _described(path: str) -> Subject:
+    from bhyvesim.config.document import parse
+    from bhyvesim.config.vm import read_vm
+
+    label = "<stdin>" if path == "-" else path
+    node = parse(read_bytes(path), label)
+    return Subject(label, read_vm(node), node)
+
+
+def _stored(session: Session, names: Sequence[str] | None) -> Iterator[Subject]:
+    from bhyvesim.store.codec import decode_spec
+
+    with session.store.reading() as transaction:
+        for name in transaction.names() if names is None else names:
+            with decoding(name):
+                spec = decode_spec(transaction.vm(name).spec)
+            yield Subject(name, spec, None)
+
+
+def _files(session: Session, paths: Sequence[str]) -> list[str]:
+    """The files themselves; of a folder the YAML files in it that are no scenarios."""
+    from bhyvesim.scenario.discover import looks_like_a_scenario
+
+    found = []
+    scenarios = others = 0
+    for path in paths:
+        if not os.path.isdir(path):
+            found.append(path)
+            continue
+        for inside in walk(path):
+            if not inside.endswith(YAML):
+                others += 1
+            elif os.path.isfile(inside) and looks_like_a_scenario(read_bytes(inside)):
+                scenarios += 1
+            else:
+                found.append(inside)
+    if scenarios:
+        session.note(f"passed over {scenarios} scenarios: see 'bhyvesim run'")
+    if others:
+        session.note(f"passed over {others} files that are not .yaml: see 'bhyvesim import'")
+    return list(dict.fromkeys(found))
+
+
+def walk(folder: str) -> Iterator[str]:
+    """The files below *folder*, by name; hidden ones are not looked at."""
+    failed: list[OSError] = []
+    for here, folders, names in os.walk(folder, onerror=failed.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (os.path.join(here, name) for name in sorted(names) if name[0] != ".")
+    for error in failed:
+        raise UsageError(f"{error.filename}: {error.strerror}: expected a readable folder")

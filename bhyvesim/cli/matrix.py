@@ -1,0 +1,105 @@
+"""matrix: on which kernels VMs are safe."""
+
+from __future__ import annotations
+
+import click
+
+from bhyvesim.cli.fleet import Fleet, gather, report_unread
+from bhyvesim.cli.params import REVISION, complete_vm, format_option
+from bhyvesim.cli.session import Format, Session
+from bhyvesim.errors import UsageError
+from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.report import verdicts as layouts
+from bhyvesim.scenario.pool import cores, run_cells
+from bhyvesim.scenario.verdict import KernelChoice, life_on, verdicts
+
+_MANY_CELLS = 500  # from here on, more processes than one are worth starting
+
+
+@click.command()
+@click.argument("paths", metavar="[FILES-OR-FOLDERS...]", type=click.Path(), nargs=-1)
+@click.option(
+    "--vm",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=complete_vm,
+    help="A stored VM, besides the files; may repeat. With one FILE: its name in messages.",
+)
+@click.option("--all", "everything", is_flag=True, help="All stored VMs, besides the files.")
+@click.option("--gpt", type=REVISION, multiple=True, help="Only this revision; may repeat.")
+@click.option("--from", "old", type=REVISION, help="With --to: what a rollout changes for each VM.")
+@click.option("--to", "new", type=REVISION, help="The revision of a rollout from --from.")
+@click.option("--debug", "build", flag_value="debug", help="Only DEBUG kernels.")
+@click.option("--production", "build", flag_value="production", help="Only production kernels.")
+@click.option("--fail-on-unsafe", is_flag=True, help="Exit with 1 unless every VM is safe.")
+@format_option
+@click.pass_obj
+def matrix(
+    session: Session,
+    paths: tuple[str, ...],
+    names: tuple[str, ...],
+    everything: bool,
+    gpt: tuple[str, ...],
+    old: str | None,
+    new: str | None,
+    build: str | None,
+    fail_on_unsafe: bool,
+    fmt: Format | None,
+) -> int:
+    """Say on which kernels VMs are safe.
+
+    Creates each, lets it touch its memory, reboots it three times and destroys it, on
+    every revision, DEBUG and production, whatever kernel it names itself; and lets a
+    device reach into the holes of its leaf tables. A folder stands for the descriptions
+    in it. Of several VMs each is one row. Exit status 2 when a file could not be read,
+    with --fail-on-unsafe 1 when a VM is not safe (on --to, in a rollout).
+    """
+    kernels = _kernels(gpt, old, new, build)
+    fleet = gather(session, paths, names, everything)
+    judged = _judge(fleet, kernels)
+    if old is not None and new is not None:
+        report = layouts.rollout(judged, old, new)
+    elif fleet.single:
+        report = layouts.one_vm(judged[0].source, judged[0].verdicts)
+    else:
+        report = layouts.fleet(judged)
+    report_unread(session, fleet)
+    session.emit(report, fmt)
+    if fleet.unread:
+        session.warn(f"{len(fleet.unread)} of {len(judged)} files could not be read")
+        return 2
+    counted = [v for j in judged for v in j.verdicts if new is None or v.kernel.gpt == new]
+    return 1 if fail_on_unsafe and not all(v.safe for v in counted) else 0
+
+
+def _kernels(
+    gpt: tuple[str, ...], old: str | None, new: str | None, build: str | None
+) -> list[KernelChoice]:
+    """The kernels to look at: DEBUG first, then production, each oldest first."""
+    if (old is None) != (new is None):
+        raise UsageError("--from and --to belong together: expected both")
+    if old is not None and new is not None:
+        if gpt:
+            raise UsageError("--gpt together with --from and --to: expected one or the other")
+        gpt = (old, new)
+    builds = {"debug": (True,), "production": (False,), None: (True, False)}[build]
+    return [
+        KernelChoice(name, debug)
+        for debug in builds
+        for name in REVISIONS
+        if name in (gpt or REVISIONS)
+    ]
+
+
+def _judge(fleet: Fleet, kernels: list[KernelChoice]) -> list[layouts.Judged]:
+    """All VMs of *fleet* on all *kernels*; what could not be read at the end."""
+    scenarios = [life_on(kernels, vm.spec, vm.source) for vm in fleet.vms]
+    selected = [(i, j) for i in range(len(scenarios)) for j in range(len(kernels))]
+    results = list(run_cells(scenarios, selected, cores() if len(selected) > _MANY_CELLS else 1))
+    judged = []
+    for index, vm in enumerate(fleet.vms):
+        mine = verdicts(kernels, [r for r in results if r.scenario == index])
+        judged.append(layouts.Judged(vm.source, vm.spec.name, vm.spec.memory, tuple(mine)))
+    judged += [layouts.Judged(unread.source, "", 0, ()) for unread in fleet.unread]
+    return judged
