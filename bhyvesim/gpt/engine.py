@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from enum import Enum
+from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 from bhyvesim.gpt.leaf import (
@@ -126,16 +127,29 @@ class Gpt(ABC):
         # Leaves that exist twice: left behind by a panic of 15844 in the middle of populate.
         # The newer one is empty, and the only one that the entries above lead to.
         self.twins: tuple[int, ...] = ()
-        self.holder = Agent(0, 0)  # maps, and marks nothing: also the virtualised APIC
-        self.set_dirty = Agent(0, npt.dirty)
-        self.track(track_dirty)
+        self.tracking = track_dirty
         self.load_hardware_bits()
 
     def track(self, on: bool) -> None:
         """Dirty tracking on or off, for what software marks."""
         self.tracking = on
+        self.__dict__.pop("device", None)
+
+    @cached_property
+    def device(self) -> Agent:
+        """A device, which holds and releases pages: the release marks what was written."""
         marks = self.npt.dirty | (self.npt.accessed if self.release_sets_accessed else 0)
-        self.device = Agent(0, marks if on else 0)
+        return Agent(0, marks if self.tracking else 0)
+
+    @cached_property
+    def holder(self) -> Agent:
+        """Maps, and marks nothing: a hold before its release, or the virtualised APIC."""
+        return Agent(0, 0)
+
+    @cached_property
+    def dirty_setter(self) -> Agent:
+        """VM_NPT_OPERATION's SET_DIRTY."""
+        return Agent(0, self.npt.dirty)
 
     def load_hardware_bits(self) -> None:
         """Decide whether hardware sets accessed and dirty bits, as at create and at reinit.
@@ -150,6 +164,8 @@ class Gpt(ABC):
 
     def set_hardware_bits(self, on: bool) -> None:
         """Hardware sets accessed and dirty bits from here on, or sets none."""
+        if on == self.__dict__.get("sets_bits"):
+            return
         self.sets_bits = on
         accessed, dirty = self.npt.accessed, self.npt.dirty
         self.vcpu = Agent(accessed, accessed | dirty) if on else Agent(0, 0)

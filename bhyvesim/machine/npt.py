@@ -143,13 +143,13 @@ def _set(machine: Machine, pages: range, wanted: int | None) -> None:
     for part, mapping in machine.space.extents(pages):
         backing = None if mapping is None else mapping.backing
         if wanted is None:
-            gpt.access_each(part, WRITE, backing, gpt.set_dirty)
+            gpt.access_each(part, WRITE, backing, gpt.dirty_setter)
             continue
         for piece in gpt.pieces(part):
             for index in range(piece.first, piece.end):
                 mask = piece.mask & bits.selected(wanted, index, pages)
                 if mask:
-                    gpt.access_entries(index, mask, WRITE, backing, gpt.set_dirty)
+                    gpt.access_entries(index, mask, WRITE, backing, gpt.dirty_setter)
 
 
 def _check_aligned(gpa: int, length: int) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from bhyvesim.gpt.engine import Fault
 from bhyvesim.gpt.revisions import NEWEST, REVISIONS, Revision
 from bhyvesim.gpt.rows import node_rows, pte_rows
 from bhyvesim.gpt.walk import WalkStep, walk
-from bhyvesim.kernel import Assertions, Kernel
+from bhyvesim.kernel import Assertions, Calls, Kernel
 from bhyvesim.machine.memory import APIC_HOST_PFN, APIC_SPAN, MAX_MEMMAPS, Memmap, Memseg
 from bhyvesim.prot import ALL, BY, READ, WRITE
 from bhyvesim.pte import FORMATS
@@ -264,7 +263,7 @@ class Machine:
             else:
                 done, mapped, stop = self.space.access(range(page, page + npages), prot)
         except KernelStop as stopped:
-            self._stopped(stopped, _RUN)
+            self.stopped(stopped, _RUN)
             raise
         if stop is None:
             return _ONE[mapped] if done == 1 else Access(done, mapped)
@@ -322,7 +321,7 @@ class Machine:
         try:
             mapped, failed = self.space.access_many(gpas, prot)
         except KernelStop as stopped:
-            self._stopped(stopped, _RUN)
+            self.stopped(stopped, _RUN)
             raise
         if not failed:
             return BatchAccess(len(gpas), mapped, ())
@@ -446,22 +445,35 @@ class Machine:
         if self.state is MachineState.DESTROYED:
             raise NotRunning("ENOENT", "the machine has been destroyed")
 
-    @contextmanager
-    def _running(self, frames: tuple[Frame, ...]) -> Iterator[None]:
+    def _running(self, frames: tuple[Frame, ...]) -> _Running:
         """Within a call into the kernel: *frames* are under way, a panic or hang ends it all."""
-        try:
-            with self.kernel.calls(*frames):
-                yield
-        except KernelStop as stopped:
-            self._stopped(stopped)
-            raise
+        return _Running(self, self.kernel.calls(*frames))
 
-    def _stopped(self, stopped: KernelStop, outer: tuple[Frame, ...] = ()) -> None:
+    def stopped(self, stopped: KernelStop, outer: tuple[Frame, ...] = ()) -> None:
+        """The kernel stopped, below the calls *outer*: from here on only the dump answers."""
         stopped.stack += tuple(reversed(outer))
         stopped.state = self.dump()
         self.stop = stopped
         hung = isinstance(stopped, KernelHang)
         self.state = MachineState.HUNG if hung else MachineState.PANICKED
+
+
+class _Running:
+    """A call from outside into the kernel; what stops the kernel stops the machine."""
+
+    __slots__ = ("_calls", "_machine")
+
+    def __init__(self, machine: Machine, calls: Calls) -> None:
+        self._machine = machine
+        self._calls = calls
+
+    def __enter__(self) -> None:
+        self._calls.__enter__()
+
+    def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
+        self._calls.__exit__()
+        if isinstance(raised, KernelStop):
+            self._machine.stopped(raised)
 
 
 def check_hold(prot: int) -> None:
