@@ -11,9 +11,24 @@ from typing import Any, NamedTuple
 
 
 class BhyvesimError(Exception):
-    """Anything that ends a command with one line on standard error."""
+    """Anything that ends a command with one line on standard error.
+
+    Survives pickling whole: a worker's exception arrives as what it was.
+    """
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (type(self), self.args, self.__dict__)
+
+
+def _unpickled(
+    cls: type[BhyvesimError], args: tuple[Any, ...], attributes: Mapping[str, Any]
+) -> BhyvesimError:
+    """The exception itself, without its constructor, whose arguments are not kept."""
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class Refused(BhyvesimError):

@@ -99,7 +99,8 @@ def set_memory(session: Session, mebibytes: int) -> None:
         raise UsageError(f"--set-mem={mebibytes}: expected a number of MiB from 1 on")
     layout = LAYOUTS["bhyve"](-(-mebibytes // 2) * 2 * MIB, 0, {})
     with session.store.writing(Stopped, keep=not session.dry_run) as transaction:
-        spec, machine = _load(transaction.vm(session.name(transaction)))
+        row = transaction.vm(session.name(transaction))
+        spec, machine = _load(row)
         more = replace(spec, segments=layout.segments, mappings=layout.mappings)
         with _stops(session, transaction, spec, machine, "set-mem"):
             life.allocate(machine, more)
@@ -108,7 +109,7 @@ def set_memory(session: Session, mebibytes: int) -> None:
             segments=(*spec.segments, *layout.segments),
             mappings=(*spec.mappings, *layout.mappings),
         )
-        transaction.put(_row(spec, machine))
+        transaction.put(_row(spec, machine)._replace(state=row.state))
 
 
 def power_off(session: Session) -> None:

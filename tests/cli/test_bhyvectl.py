@@ -139,6 +139,15 @@ def test_the_root_of_the_tables(cli, config):
     assert cli("--vm=i", "--get-eptp", "--cpu=2").out == "eptp[2]\t\t0x000804000000001e\n"
 
 
+def test_memory_given_to_a_vm_that_is_off_does_not_turn_it_on(cli):
+    assert cli("--create", "--vm=x").status == 0
+    assert cli("--vm=x", "--force-poweroff").status == 0
+    assert cli("--vm=x", "--set-mem=64").status == 0
+    assert json.loads(cli("list", "--format=json").out)["vms"][0]["state"] == "off"
+    status, _, err = cli("--vm=x", "touch", "--gpa", "0")
+    assert (status, "(EBUSY)" in err) == (1, True)
+
+
 def test_create_and_set_mem_without_a_description(cli):
     assert cli("--create", "--vm=x") == (0, "", "")
     assert cli("--vm=x", "--get-memmap").out.count("\n") == 1

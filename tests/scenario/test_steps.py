@@ -130,6 +130,14 @@ def test_tracking_by_ioctl(run):
     assert run(text.replace('{bitmap: "01"}', '{bitmap: "ff"}'))["2025", "true"] == ("ok", None)
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_expectation_that_cannot_be_looked_at_fails_its_cell_alone(cli, vm_file, jobs):
+    text = HEAD + PAGE + "steps: [{create: , expect: {contents: {segment: 3, value: 1}}}]\n"
+    status, out, err = cli("run", vm_file(text), "--jobs", jobs)
+    assert (status, err) == (1, "bhyvesim: 12 cells, 12 failed\n")
+    assert out.count("  got       there is no segment 3\n") == 12
+
+
 def test_what_is_expected_of_an_answer_that_never_came_fails(run):
     text = (
         NEW + PAGE + "steps: [create, {npt: {gpa: 0, len: 4K, operation: 3}, expect: {dirty: 0}}]"

@@ -1,0 +1,64 @@
+"""Exceptions arrive from a worker as what they were."""
+
+from __future__ import annotations
+
+import pickle
+from importlib import import_module
+from pkgutil import walk_packages
+
+import pytest
+
+import bhyvesim
+from bhyvesim import errors as e
+from bhyvesim.cli.getopt import OptionError
+from bhyvesim.cli.session import Stopped
+from bhyvesim.config.document import ConfigError
+from bhyvesim.config.importers.draft import ImportProblem
+from bhyvesim.scenario.pool import WorkerDied
+from bhyvesim.vmspace.space import MapConflict
+
+STACK = (e.Frame("vm_map_remove", (1, 1 << 63)), e.Frame("vm_reinit"))
+EXAMPLES = {
+    type(error): error
+    for error in (
+        e.BhyvesimError("said"),
+        e.Refused("EINVAL", "why"),
+        e.NotRunning("ENOENT", "why"),
+        e.UsageError("said"),
+        e.BadValue("problem", "something else"),
+        e.StateError("said"),
+        e.KernelStop("message", STACK),
+        e.KernelPanic("message", STACK, {"gpa": 1 << 40}),
+        e.KernelHang(("a lock", "another"), STACK, {"start": 0}),
+        OptionError("said"),
+        Stopped("said", "report", "hung"),
+        ConfigError("file.yaml", 3, 4, "what", "something else"),
+        ImportProblem("file", 3, "what", "something else"),
+        WorkerDied("said"),
+        MapConflict("why"),
+    )
+}
+
+
+def every_class(root=e.BhyvesimError):
+    yield root
+    for child in root.__subclasses__():
+        yield from every_class(child)
+
+
+def test_the_whole_tree_is_here():
+    for module in walk_packages(bhyvesim.__path__, "bhyvesim."):
+        if module.name not in ("bhyvesim.__main__", "bhyvesim.pytest_plugin"):
+            import_module(module.name)
+    ours = {cls for cls in every_class() if cls.__module__.startswith("bhyvesim")}
+    assert ours == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("cls", EXAMPLES, ids=lambda cls: cls.__name__)
+def test_a_round_trip_loses_nothing(cls):
+    before = EXAMPLES[cls]
+    after = pickle.loads(pickle.dumps(before))
+    assert type(after) is cls
+    assert str(after) == str(before)
+    assert vars(after) == vars(before)
+    assert after.exit_code == before.exit_code
