@@ -82,9 +82,13 @@ def codes_page() -> str:
     )
     for rule in RULES.values():
         text += f"| `{rule.code}` | {rule.name} | {rule.summary} |\n"
-    text += "\n## Kernel revisions\n\n| revision | date | in a line |\n| --- | --- | --- |\n"
+    text += (
+        "\n## Kernel revisions\n\n"
+        "| revision | date | in a line | known |\n| --- | --- | --- | --- |\n"
+    )
     for revision in REVISIONS.values():
-        text += f"| `{revision.name}` | {revision.date} | {revision.summary} |\n"
+        known = ", ".join(revision.known)
+        text += f"| `{revision.name}` | {revision.date} | {revision.summary} | {known} |\n"
     return text
 
 

@@ -166,6 +166,7 @@ def _explain_code(code: str) -> None:
     revision = REVISIONS.get(code.removeprefix("revision-"))
     if revision is not None:
         sys.stdout.write(f"revision {revision.name} ({revision.date}): {revision.summary}\n")
+        sys.stdout.write(f"known: {', '.join(revision.known)}\n")
         return
     rule = RULES.get(code.upper())
     if rule is None:

@@ -42,6 +42,7 @@ def _print_version(ctx: click.Context, wanted: bool) -> None:
     click.echo(f"bhyvesim {__version__}\n\nkernel revisions, oldest first:")
     for revision in REVISIONS.values():
         click.echo(f"  {revision.name:<7} {revision.date:<12} {revision.summary}")
+        click.echo(f"  {'':<20} known: {', '.join(revision.known)}")
     ctx.exit()
 
 

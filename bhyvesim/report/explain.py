@@ -157,11 +157,8 @@ def _never_ends(case: Case) -> str:
         "On a real host the window is microseconds wide: a userspace mapping takes and drops a",
         "hold at its first touch of a page, without the lock of the VM.",
     ]
-    marks = {
-        start: "to be unmapped",
-        end - PAGE_SIZE: "the last page of it; none is yet",
-        held: "held",
-    }
+    marks = {end - PAGE_SIZE: "the last page of that", start: "to be unmapped; no page is yet"}
+    marks[held] = f"held; {marks[held]}" if held in marks else "held"
     text = "\n".join(story) + f"\n\n{_picture(marks, case)}"
     return f"{text}\nFixed in no revision that bhyvesim knows; before 13896 there are no holds.\n"
 

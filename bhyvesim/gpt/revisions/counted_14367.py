@@ -30,9 +30,10 @@ class CountedGpt(PopulatedGpt):
 REVISION = Revision(
     name="14367",
     date="2022-01-05",
-    summary="leaf tables count what memmaps cover of them; holds can hang the host, as since 13896",
+    summary="leaf tables count what memmaps cover of them",
     engine=CountedGpt,
     paths=VMSPACE_PATHS,
     segids=4,
+    known=("hang",),
     ioctls=Ioctls(holds=True, track_dirty_pages=True),
 )

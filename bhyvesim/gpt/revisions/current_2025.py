@@ -17,10 +17,11 @@ class CurrentGpt(CountedGpt):
 REVISION = Revision(
     name="2025",
     date="2025",
-    summary="no known way to panic; unmapping while a page is held hangs the host",
+    summary="level by level, across every line; VM_NPT_OPERATION",
     engine=CurrentGpt,
     paths=VMSPACE_PATHS,
     segids=5,
+    known=("hang",),
     ioctls=Ioctls(
         holds=True,
         deferred_dirty=True,

@@ -21,6 +21,7 @@ REVISION = Revision(
     engine=HalfOpenGpt,
     paths=OLD_PATHS,
     segids=4,
+    known=("panic A", "panic E"),
     may_reach_the_end=True,
     map_assert=READABLE,
     counts_wired=True,

@@ -63,5 +63,6 @@ REVISION = Revision(
     engine=LevelsGpt,
     paths=VMSPACE_PATHS,
     segids=5,
+    known=("panic C", "panic D", "hang"),
     ioctls=Ioctls(holds=True, deferred_dirty=True, track_dirty_pages=True, tracking_needed=True),
 )

@@ -43,6 +43,7 @@ REVISION = Revision(
     engine=PopulatedGpt,
     paths=VMSPACE_PATHS,
     segids=4,
+    known=("panic A", "panic B", "hang"),
     ioctls=Ioctls(holds=True),
     lookup_verify=AssertionSite("vmsm != NULL", I86PC_VM, 714),
 )

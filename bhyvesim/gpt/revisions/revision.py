@@ -64,6 +64,7 @@ class Ioctls:
 class Revision:
     """One historical state of the kernel's guest-memory code.
 
+    ``known``: the ways in which it is known to panic or hang.
     ``may_reach_the_end``: whether a memmap that begins below the end of the vmspace may
     reach or pass it. ``lookup_verify``: a VERIFY that a hold of a page in a hole runs into.
     ``map_assert``: an ASSERT on mapping a page that may not be read (RVI only).
@@ -79,6 +80,7 @@ class Revision:
     engine: type[Gpt]
     paths: CallPaths
     segids: int
+    known: tuple[str, ...]
     ioctls: Ioctls = Ioctls()
     may_reach_the_end: bool = False
     lookup_verify: AssertionSite | None = None
