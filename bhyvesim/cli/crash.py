@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from bhyvesim.cli.actions import decode_crash
+from bhyvesim.cli.group import Group
 from bhyvesim.cli.params import format_option
 from bhyvesim.cli.session import Format, Session, decoding
 from bhyvesim.kernel import build_name
@@ -17,7 +18,7 @@ from bhyvesim.report import crash as layouts
 from bhyvesim.report.model import Column, Report
 
 
-@click.group()
+@click.group(cls=Group)
 def crash() -> None:
     """List and show crash dumps."""
 

@@ -8,6 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from bhyvesim import __version__
+from bhyvesim.cli.group import CommandMissing, Group
 from bhyvesim.cli.params import vm_option
 from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
@@ -46,7 +47,7 @@ def _print_version(ctx: click.Context, wanted: bool) -> None:
     ctx.exit()
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group that knows its commands' names and one-line helps without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -141,7 +142,7 @@ def main(argv: list[str]) -> int:
     """Run a subcommand; returns the exit status, raises UsageError for click's complaints."""
     try:
         result = root.main(args=argv, prog_name="bhyvesim", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
+    except CommandMissing as error:
         click.echo(error.format_message(), err=True)
         return 2
     except click.ClickException as error:

@@ -7,6 +7,7 @@ import sys
 import click
 
 from bhyvesim.cli.files import write_text
+from bhyvesim.cli.group import Group
 from bhyvesim.gpt.revisions import NEWEST, REVISIONS
 
 STARTER = f"""\
@@ -39,7 +40,7 @@ touch: all                # or none, or a list:
 """
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """VM descriptions to begin with."""
 

@@ -134,6 +134,13 @@ def test_bad_usage(cli, argv, message):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("group", [(), ("crash",), ("config",)])
+def test_a_group_without_a_command_shows_its_help(cli, group):
+    status, out, err = cli(*group)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"Usage: {' '.join(('bhyvesim', *group))} [OPTIONS] COMMAND")
+
+
 def test_bad_names_on_the_command_line(cli, config):
     for name in ("", "a/b", "..", "x" * 128, "a\nb"):
         status, _, err = cli("create", "--config", config("testvm"), "--vm", name)
