@@ -146,6 +146,10 @@ def test_a_warning_kernel_says_how_many_pages_may_not_be_read():
     assert machine.access(0, 3, 2).mapped == 2
     assert [(w.facts["gpa"], w.times) for w in machine.kernel.warnings] == [(0, 1), (0x1000, 2)]
     assert machine.access(0, 1, 1).ok == 1  # readable after all
+    other = unreadable("14042", assertions="warn")
+    other.access(0, 1, 2)
+    assert other.access(0, 3, 4).fault == "FC_PROT"  # at the present page: no other is mapped
+    assert (other.resident, len(other.kernel.warnings)) == (1, 1)
 
 
 HOLDING = ("13896", "14367", "15844", "2025")
@@ -237,11 +241,19 @@ def test_15844_production_has_the_table_twice_when_it_panics():
         machine.alloc_memseg(segid, 0x400000)
     line = 512 * GIB
     machine.mmap_memseg(line + 0x1000, 0, 0, 0x1000, 7)
+    machine.access(line + 0x1000, 1, 2)
     with pytest.raises(KernelPanic, match="end <= vmm_gpt_node_end"):
         machine.mmap_memseg(line - 0x1000, 1, 0, 0x2000, 7)
+    assert [(step.level, bool(step.entry)) for step in machine.walk(line + 0x1000)] == [
+        (4, True),
+        (3, True),
+        (2, True),
+        (1, False),  # the new table, which is empty
+    ]
+    assert machine.dump()["ptes"] == []
     nodes = machine.dump()["nodes"]
     assert [1, line, 1, 0, 0] in nodes
-    assert [1, line, 1, 1, 0] in nodes
+    assert [1, line, 1, 1, 1] in nodes
     assert [2, line, 1, 2, 1] in nodes
 
 

@@ -131,6 +131,17 @@ def test_a_gibibyte_is_the_most_that_a_bitmap_takes():
     assert track_dirty_pages(machine, 0, 0) == b""
 
 
+def test_tracking_takes_effect_for_releases_at_once():
+    machine = guest()
+    switch = (0, 0)
+    for name, marked in (("EN_TRACK_DIRTY", {BASE}), ("DIS_TRACK_DIRTY", set())):
+        machine.access(BASE * PAGE, 1, 2, by="device")
+        run(machine, "RESET_DIRTY", 0, 2000)
+        npt_operation(machine, *switch, OPERATIONS[name])
+        machine.access(BASE * PAGE, 1, 2, by="device")
+        assert dirty(machine) == marked
+
+
 def test_past_the_reach_of_the_tables_nothing_is_dirty():
     machine = guest()
     answer = npt_operation(machine, (1 << 64) - 2 * PAGE, PAGE, OPERATIONS["GET_DIRTY"] | OUT)
