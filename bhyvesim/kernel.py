@@ -82,6 +82,12 @@ class Kernel:
         self.warnings: list[Warned] = []
         self._stack: list[Frame] = []
 
+    def fork(self) -> Kernel:
+        """Another kernel of the same build, which has logged the same."""
+        other = Kernel(debug=self.debug, assertions=self.assertions)
+        other.warnings = self.warnings[:]
+        return other
+
     @property
     def asserting(self) -> bool:
         """Whether it is worth evaluating an ASSERT at all."""

@@ -200,7 +200,7 @@ def _row(spec: VmSpec, machine: Machine, crash: int | None = None) -> VmRow:
         state=machine.state.value,
         spec=codec.encode_spec(spec),
         maps=encode_maps(machine.segs.values(), machine.slots, machine.next_host_pfn),
-        tables=codec.encode_tables(machine),
+        tables=codec.encode_tables(machine.snapshot()),
         resident=machine.resident,
         crash=crash,
     )

@@ -170,6 +170,14 @@ class Gpt(ABC):
         accessed, dirty = self.npt.accessed, self.npt.dirty
         self.vcpu = Agent(accessed, accessed | dirty) if on else Agent(0, 0)
 
+    def fork(self, kernel: Kernel) -> Gpt:
+        """Another page table with the same entries, under *kernel*."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)  # an Agent only remembers what follows from a class
+        other.kernel = kernel
+        other.leaves = self.leaves.copy()
+        return other
+
     # What a revision decides.
 
     @abstractmethod

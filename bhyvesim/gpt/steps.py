@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import Generic, TypeVar
+from collections.abc import Iterator
+from typing import Generic, TypeVar, cast
 
 V = TypeVar("V")
 
@@ -23,6 +24,27 @@ class StepFunction(Generic[V]):
         self.end = end
         self._firsts = [0]
         self._blocks: list[tuple[list[int], list[V]]] = [([0], [value])]
+
+    def copy(self) -> StepFunction[V]:
+        """Another of the same values, which are shared."""
+        other: StepFunction[V] = StepFunction.__new__(StepFunction)
+        other.end = self.end
+        other._firsts = self._firsts[:]
+        other._blocks = [(starts[:], values[:]) for starts, values in self._blocks]
+        return other
+
+    def maximal_runs(self) -> Iterator[tuple[int, int, V]]:
+        """``(start, end, value)`` over everything; neighbours always differ."""
+        first = end = 0
+        value: V | None = None
+        for start, stop, here in self.runs(0, self.end):
+            if end and here == value:
+                end = stop
+                continue
+            if end:
+                yield first, end, cast(V, value)
+            first, end, value = start, stop, here
+        yield first, end, cast(V, value)
 
     def __getitem__(self, i: int) -> V:
         starts, values = self._blocks[bisect_right(self._firsts, i) - 1]

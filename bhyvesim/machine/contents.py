@@ -93,8 +93,8 @@ def _pages(start: int, size: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _write(machine: Machine, pfn: int, start: int, data: bytes) -> None:
-    page = machine.contents.setdefault(pfn, bytearray(PAGE_SIZE))
-    page[start : start + len(data)] = data
+    page = machine.contents.get(pfn, _ZEROS)
+    machine.contents[pfn] = page[:start] + data + page[start + len(data) :]
 
 
 def _segment(machine: Machine, segid: int, offset: int, size: int) -> Memseg:

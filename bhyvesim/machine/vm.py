@@ -13,6 +13,7 @@ from bhyvesim.gpt.rows import node_rows, pte_rows
 from bhyvesim.gpt.walk import WalkStep, walk
 from bhyvesim.kernel import Assertions, Calls, Kernel
 from bhyvesim.machine.memory import APIC_HOST_PFN, APIC_SPAN, MAX_MEMMAPS, Memmap, Memseg
+from bhyvesim.machine.snapshot import Snapshot
 from bhyvesim.prot import ALL, BY, READ, WRITE
 from bhyvesim.pte import FORMATS
 from bhyvesim.pte.format import PFN_BITS
@@ -157,9 +158,79 @@ class Machine:
         self.state = MachineState.RUNNING
         self.stop: KernelStop | None = None  # the panic or hang that ended it
         self.next_host_pfn = FIRST_HOST_PFN
-        self.contents: dict[int, bytearray] = {}  # of host pages, by PFN (see contents.py)
+        self.contents: dict[int, bytes] = {}  # of host pages, by PFN (see contents.py)
         if apicv:
             self._map_apic()
+
+    def fork(self) -> Machine:
+        """Another machine in the same state; what happens to one is nothing to the other."""
+        other = object.__new__(Machine)
+        other.__dict__.update(self.__dict__)
+        other.kernel = self.kernel.fork()
+        other.space = self.space.fork(other.kernel)
+        other.segs = self.segs.copy()
+        other.slots = self.slots[:]
+        other.contents = self.contents.copy()
+        return other
+
+    def snapshot(self) -> Snapshot:
+        """The machine as it is now, as immutable values."""
+        space, gpt = self.space, self.space.gpt
+        return Snapshot(
+            gpt=self.revision.name,
+            debug=self.kernel.debug,
+            assertions=self.kernel.assertions.value,
+            npt=self.npt.name,
+            track_dirty=self.track_dirty,
+            apicv=self.apicv,
+            state=self.state.value,
+            segs=tuple(self.segs.values()),
+            slots=tuple(self.slots),
+            next_host_pfn=self.next_host_pfn,
+            resident=gpt.resident,
+            leaves=tuple(
+                (first, end, leaf)
+                for first, end, leaf in gpt.leaves.maximal_runs()
+                if leaf is not None
+            ),
+            twins=gpt.twins,
+            tracking=gpt.tracking,
+            hardware_bits=gpt.sets_bits,
+            holds=tuple(space.holds.items()),
+            last_hold=space.last_hold,
+            contents=tuple(sorted(self.contents.items())),
+        )
+
+    @classmethod
+    def restored(cls, snapshot: Snapshot) -> Machine:
+        """The machine that *snapshot* was taken of. After a panic or hang it answers dump()."""
+        s = snapshot
+        machine = cls(
+            s.gpt,
+            debug=s.debug,
+            npt=s.npt,
+            track_dirty=s.track_dirty,
+            assertions=s.assertions,
+            apicv=s.apicv,
+        )
+        machine.segs = {seg.segid: seg for seg in s.segs}
+        machine.slots = list(s.slots)
+        for memmap in machine.memmaps:
+            machine.space.restore(memmap.span, machine._host_pfn(memmap), memmap.prot)
+        machine.next_host_pfn = s.next_host_pfn
+        machine.contents = dict(s.contents)
+        machine.state = MachineState(s.state)
+        gpt = machine.space.gpt
+        gpt.resident = s.resident
+        gpt.leaves.assign(0, gpt.leaves.end, None)  # a new machine may have one already
+        for first, end, leaf in s.leaves:
+            gpt.leaves.assign(first, end, leaf)
+        gpt.twins = s.twins
+        gpt.track(s.tracking)
+        gpt.set_hardware_bits(s.hardware_bits)
+        machine.space.holds = dict(s.holds)
+        machine.space.last_hold = s.last_hold
+        return machine
 
     @property
     def memmaps(self) -> list[Memmap]:
@@ -389,12 +460,6 @@ class Machine:
         """
         gone = [m.span for m in memmaps if m is not None and m not in self.slots]
         return [*gone, APIC_SPAN] if self.apicv else gone
-
-    def restore_memmap(self, slot: int, memmap: Memmap | None) -> None:
-        """Put a memmap that was stored back into its slot; the tables come separately."""
-        self.slots[slot] = memmap
-        if memmap is not None:
-            self.space.restore(memmap.span, self._host_pfn(memmap), memmap.prot)
 
     def walk(self, gpa: int) -> list[WalkStep]:
         """The entries that hardware uses for *gpa*, from the root down to the last there is.

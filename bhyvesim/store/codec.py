@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from bhyvesim.errors import Frame, KernelHang, KernelStop
+from bhyvesim.machine.snapshot import Snapshot
 from bhyvesim.machine.vm import Machine, MachineState
 from bhyvesim.store.maps import decode_maps
 from bhyvesim.vmm.life import new_machine
@@ -35,22 +36,18 @@ def decode_spec(text: str) -> VmSpec:
     return VmSpec(**plain)
 
 
-def encode_tables(machine: Machine) -> str:
-    """The nested page table of *machine*, a row a run of leaves."""
-    gpt = machine.space.gpt
+def encode_tables(snapshot: Snapshot) -> str:
+    """Everything of *snapshot* but its segments and memmaps; a row a run of leaves."""
     return _dumps(
         {
-            "resident": gpt.resident,
-            "leaves": [
-                [first, end, *leaf]
-                for first, end, leaf in gpt.leaves.runs(0, gpt.leaves.end)
-                if leaf is not None
-            ],
-            "twins": list(gpt.twins),
-            "tracking": gpt.tracking,
-            "hardware_bits": gpt.sets_bits,
-            "holds": [[hold_id, *held] for hold_id, held in machine.space.holds.items()],
-            "last_hold": machine.space.last_hold,
+            "resident": snapshot.resident,
+            "leaves": [[first, end, *leaf] for first, end, leaf in snapshot.leaves],
+            "twins": snapshot.twins,
+            "tracking": snapshot.tracking,
+            "hardware_bits": snapshot.hardware_bits,
+            "holds": [[hold_id, *held] for hold_id, held in snapshot.holds],
+            "last_hold": snapshot.last_hold,
+            "contents": [[pfn, page.hex()] for pfn, page in snapshot.contents],
         }
     )
 
@@ -58,26 +55,28 @@ def encode_tables(machine: Machine) -> str:
 def decode_machine(spec: VmSpec, maps: str, tables: str, state: MachineState) -> Machine:
     """The machine that :func:`.maps.encode_maps` and :func:`encode_tables` were given.
 
-    Version 0.1 knew no holds, and no tracking that changes: what it wrote lacks them.
+    Version 0.1 knew no holds, no contents and no tracking that changes: what it wrote lacks
+    them.
     """
-    machine = new_machine(spec)
-    segs, slots, machine.next_host_pfn = decode_maps(maps)
-    machine.segs = {seg.segid: seg for seg in segs}
-    for slot, memmap in enumerate(slots):
-        machine.restore_memmap(slot, memmap)
+    segs, slots, next_host_pfn = decode_maps(maps)
     plain = json.loads(tables)
-    gpt = machine.space.gpt
-    gpt.resident = plain["resident"]
-    gpt.leaves.assign(0, gpt.leaves.end, None)  # a new machine may have some already
-    for first, end, *leaf in plain["leaves"]:
-        gpt.leaves.assign(first, end, tuple(leaf))
-    gpt.twins = tuple(plain["twins"])
-    gpt.track(plain.get("tracking", spec.track_dirty))
-    gpt.set_hardware_bits(plain.get("hardware_bits", gpt.sets_bits))
-    machine.space.holds = {i: Hold(gpa, prot) for i, gpa, prot in plain.get("holds", ())}
-    machine.space.last_hold = plain.get("last_hold", 0)
-    machine.state = state
-    return machine
+    new = new_machine(spec).snapshot()
+    snapshot = replace(
+        new,
+        state=state.value,
+        segs=tuple(segs),
+        slots=tuple(slots),
+        next_host_pfn=next_host_pfn,
+        resident=plain["resident"],
+        leaves=tuple((first, end, tuple(leaf)) for first, end, *leaf in plain["leaves"]),
+        twins=tuple(plain["twins"]),
+        tracking=plain.get("tracking", new.tracking),
+        hardware_bits=plain.get("hardware_bits", new.hardware_bits),
+        holds=tuple((i, Hold(gpa, prot)) for i, gpa, prot in plain.get("holds", ())),
+        last_hold=plain.get("last_hold", 0),
+        contents=tuple((pfn, bytes.fromhex(page)) for pfn, page in plain.get("contents", ())),
+    )
+    return Machine.restored(snapshot)
 
 
 def encode_crash(stopped: KernelStop, details: Mapping[str, Any]) -> str:

@@ -92,6 +92,16 @@ class VmSpace:
             revision.map_assert is not None and npt.name == "rvi" and kernel.asserting
         )
 
+    def fork(self, kernel: Kernel) -> VmSpace:
+        """Another vmspace with the same mappings, holds and entries, under *kernel*."""
+        other = object.__new__(VmSpace)
+        other.__dict__.update(self.__dict__)
+        other.kernel = kernel
+        other.gpt = self.gpt.fork(kernel)
+        other.mappings = self.mappings[:]
+        other.holds = self.holds.copy()
+        return other
+
     def map(
         self, span: Span, host_pfn: int, prot: int, *, wired: bool = False, mmio: bool = False
     ) -> None:
@@ -118,9 +128,9 @@ class VmSpace:
         if wired:
             self._wire(new)
 
-    def restore(self, span: Span, host_pfn: int, prot: int, *, mmio: bool = False) -> None:
+    def restore(self, span: Span, host_pfn: int, prot: int) -> None:
         """Add a mapping whose tables are there already."""
-        self._insert(Mapping.over(span, host_pfn, prot, self.npt, mmio=mmio))
+        self._insert(Mapping.over(span, host_pfn, prot, self.npt))
 
     def unmap(self, span: Span) -> None:
         """Take away the mapping over exactly *span*, its entries, and the tables it leaves idle.
