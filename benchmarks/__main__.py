@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyperf
 
-from benchmarks.cases import FAULTS, SIZES, memory_of, recorded_lines, recorded_operations
+from benchmarks.cases import COPIES, FAULTS, SIZES, memory_of, recorded_lines, recorded_operations
 from bhyvesim.gpt.revisions import REVISIONS
 
 ROOT = Path(__file__).parent.parent
@@ -120,6 +120,9 @@ def other_table(times: dict[str, float]) -> str:
         )
         for extents in (20_000, 40_000, 80_000)
     ]
+    for method, count in COPIES.items():
+        each = duration(times[f"copied by {method}"] / count)
+        rows.append((f"a booted guest of 8 GiB, copied by {method}", each))
     rows.append(("replay of the recorded traces", f"{operations / times['replay']:,.0f} ops/s"))
     for label, script in (
         (

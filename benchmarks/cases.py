@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import random
@@ -21,6 +22,7 @@ GIB = 1 << 30
 PAGE = 4096
 SIZES = {"8 GiB": 8 * GIB, "64 GiB": 64 * GIB, "1 TiB": 1024 * GIB, "32 TiB": 32768 * GIB}
 FAULTS = 1_000_000
+COPIES = {"fork": 1000, "snapshot": 1000, "deep copy": 100}
 TRACES = Path(__file__).parent.parent / "tests" / "conformance" / "traces.jsonl.gz"
 
 
@@ -81,6 +83,21 @@ def fragmented(gpt: str, extents: int) -> None:
     machine.dump()
 
 
+def copied(method: str) -> None:
+    """A thousand forks or snapshots of a booted guest of 8 GiB, or a hundred deep copies."""
+    segments, mappings = bhyve(8 * GIB, 2 << 20, {})
+    spec = VmSpec("bench", KernelSpec("2025"), "amd", segments, mappings)
+    machine = life.build(spec)
+    life.boot(machine, spec)
+    if method == "deep copy":
+        for _ in range(COPIES[method]):
+            copy.deepcopy(machine)
+        return
+    make = machine.fork if method == "fork" else machine.snapshot
+    for _ in range(COPIES[method]):
+        make()
+
+
 def recorded_lines() -> list[str]:
     """The recorded traces, decompressed."""
     with gzip.open(TRACES, "rt", encoding="utf-8") as lines:
@@ -129,6 +146,8 @@ def engine_cases() -> dict[str, Callable[[], object]]:
     cases["faults batch 63 TiB"] = lambda: faults_batch("14042", scattered, 63 * 1024 * GIB)
     for extents in (20_000, 40_000, 80_000):
         cases[f"fragmented {extents}"] = lambda n=extents: fragmented("2025", n)
+    for method in COPIES:
+        cases[f"copied by {method}"] = lambda m=method: copied(m)
     lines = recorded_lines()
     cases["replay"] = lambda: replay(lines)
     return cases
