@@ -1,0 +1,1 @@
+"""What a panic or a hang leaves behind."""
