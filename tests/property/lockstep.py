@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bhyvesim.errors import KernelPanic
 from bhyvesim.machine.check import problems
+from bhyvesim.machine.vm import Machine
 from bhyvesim.replay import Replayer
 from tests.oracle import OLD, SINCE, Oracle
 
@@ -415,6 +416,10 @@ def lockstep(revision: str) -> type[RuleBasedStateMachine]:
             }
             for op in lacking:
                 self.both(op, **keys[op])
+
+        @rule(copied=st.sampled_from((Machine.fork, lambda m: Machine.restored(m.snapshot()))))
+        def go_on_from_a_copy(self, copied):
+            self.engine.machine = copied(self.engine.machine)
 
         @alive
         @rule(let_go=MOSTLY)
