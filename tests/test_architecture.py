@@ -19,6 +19,7 @@ LAYERS = {
     "gpt": 2,
     "vmspace": 3,
     "machine": 4,
+    "crash": 5,
     "replay": 5,
     "scenario": 6,
     "vmm": 5,

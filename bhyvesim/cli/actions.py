@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from bhyvesim.cli.session import Session, Stopped, decoding
+from bhyvesim.crash.dump import CrashDump, encode
 from bhyvesim.errors import KernelStop, Refused, UsageError
 from bhyvesim.machine.vm import Access, Held, Machine, MachineState
 from bhyvesim.report import crash as crash_report
-from bhyvesim.report.memory import memory_map, segments
 from bhyvesim.store import codec
 from bhyvesim.store.maps import encode_maps
-from bhyvesim.store.store import CrashRow, Transaction, VmRow
+from bhyvesim.store.store import Transaction, VmRow
 from bhyvesim.units import MIB
 from bhyvesim.vmm import life
 from bhyvesim.vmm.layouts import LAYOUTS
@@ -146,25 +146,6 @@ def destroy_all(session: Session) -> list[tuple[str, int | str | Stopped]]:
     return outcomes
 
 
-def decode_crash(row: CrashRow) -> crash_report.Crash:
-    """The crash dump in *row*, as the reports want it."""
-    import json
-
-    with decoding(f"crash dump {row.id}"):
-        record = json.loads(row.record)
-        return crash_report.Crash(
-            id=row.id,
-            vm=row.vm,
-            time_ns=row.time_ns,
-            uuid=record["uuid"],
-            gpt=record["gpt"],
-            debug=record["debug"],
-            message=record["message"],
-            stack=codec.decode_stack(record["stack"]),
-            locks=tuple(record.get("locks", ())),
-        )
-
-
 def log_warnings(session: Session, machine: Machine) -> None:
     """The assertions that a warning kernel let pass, with their detail."""
     for warned in machine.kernel.warnings:
@@ -230,23 +211,23 @@ def _stops(
         log_warnings(session, machine)
         time_ns = session.now_ns()
         name = f"{spec.name}/{operation}/{time_ns}/{transaction.crash_count()}"
-        details = {
-            "uuid": str(uuid.uuid5(_UUIDS, name)),
-            "operation": operation,
-            "gpt": spec.kernel.gpt,
-            "debug": spec.kernel.debug,
-            "npt": spec.npt,
-            "memseg": segments(list(machine.segs.values())).data["memseg"],
-            "memmap": memory_map(list(machine.segs.values()), machine.memmaps).data["memmap"],
-        }
-        row = transaction.add_crash(spec.name, time_ns, stopped, details)
-        transaction.put(_row(spec, machine, row.id))
+        dump = CrashDump.of(
+            stopped,
+            machine,
+            vm=spec.name,
+            operation=operation,
+            time_ns=time_ns,
+            uuid=str(uuid.uuid5(_UUIDS, name)),
+        )
+        crash_id = transaction.add_crash(spec.name, time_ns, encode(dump))
+        transaction.put(_row(spec, machine, crash_id))
         state = machine.state.value
         did = {"panicked": "panic", "hung": "hang"}[state]
         said = (
             f"dry run: {spec.name} would {did} during {operation}; nothing was stored"
             if session.dry_run
-            else f"{spec.name} {state} during {operation}; its dump is crash {row.id}: "
-            f"see 'bhyvesim explain {row.id}' and 'bhyvesim crash show {row.id}'"
+            else f"{spec.name} {state} during {operation}; its dump is crash {crash_id}: "
+            f"see 'bhyvesim explain {crash_id}' and 'bhyvesim crash show {crash_id}'"
         )
-        raise Stopped(said, crash_report.console(decode_crash(row)), state) from None
+        report = crash_report.console(crash_report.Crash(crash_id, dump))
+        raise Stopped(said, report, state) from None

@@ -10,14 +10,12 @@ import click
 
 from bhyvesim.cli.fleet import Subject, gather, report_unread
 from bhyvesim.cli.params import complete_vm, vm_option
-from bhyvesim.cli.session import Session, decoding
+from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
 from bhyvesim.gpt.revisions import REVISIONS
 from bhyvesim.report import findings
-from bhyvesim.report.explain import Case
 from bhyvesim.report.explain import explain as tell
-from bhyvesim.store.codec import decode_stack
-from bhyvesim.store.store import CrashRow
+from bhyvesim.store.codec import decode_crash
 from bhyvesim.vmm.review import review
 from bhyvesim.vmm.rules import RULES, Severity
 
@@ -128,38 +126,21 @@ def explain(session: Session, subject: str | None, fmt: str) -> None:
                 raise UsageError(f"{session.vm} has left no crash dump: expected one that has")
         else:
             row = transaction.crash(None)
-    case, text = _explained(row)
+    dump = decode_crash(row)
+    text = tell(dump)
     if fmt == "json":
         data = {
             "crash": row.id,
             "vm": row.vm,
-            "function": case.stack[0].function,
-            "message": case.message,
-            "facts": case.facts,
+            "function": dump.function,
+            "message": dump.message,
+            "facts": dict(dump.facts),
             "text": text,
         }
         text = json.dumps(data, indent=2) + "\n"
     else:
         text = f"crash {row.id}: {text}"
     sys.stdout.write(text)
-
-
-def _explained(row: CrashRow) -> tuple[Case, str]:
-    with decoding(f"crash dump {row.id}"):
-        record = json.loads(row.record)
-        case = Case(
-            row.vm,
-            record["operation"],
-            record["gpt"],
-            record["debug"],
-            record["npt"],
-            record["message"],
-            decode_stack(record["stack"]),
-            record["facts"],
-            record["memmap"],
-            record.get("locks", ()),
-        )
-        return case, tell(case)
 
 
 def _explain_code(code: str) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any
 
 import click
 
-from bhyvesim.cli.actions import decode_crash
 from bhyvesim.cli.group import Group
 from bhyvesim.cli.params import format_option
-from bhyvesim.cli.session import Format, Session, decoding
+from bhyvesim.cli.session import Format, Session
 from bhyvesim.kernel import build_name
 from bhyvesim.report import crash as layouts
 from bhyvesim.report.model import Column, Report
+from bhyvesim.store.codec import decode_crash
 
 
 @click.group(cls=Group)
@@ -33,14 +32,15 @@ def list_crashes(session: Session, fmt: Format | None) -> None:
     rows, data = [], []
     for row in stored:
         dump = decode_crash(row)
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(dump.seconds))
+        seconds = dump.time_ns // 10**9
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
         build = build_name(dump.debug)
         rows.append((str(row.id), row.vm, when, f"{dump.gpt} {build}", dump.message))
         data.append(
             {
                 "id": row.id,
                 "vm": row.vm,
-                "time": dump.seconds,
+                "time": seconds,
                 "uuid": dump.uuid,
                 "gpt": dump.gpt,
                 "debug": dump.debug,
@@ -72,16 +72,13 @@ def show(session: Session, crash_id: int | None, fmt: str) -> None:
     """Show a crash dump, the latest without an ID."""
     with session.store.reading() as transaction:
         row = transaction.crash(crash_id)
-    dump = decode_crash(row)
+    crash = layouts.Crash(row.id, decode_crash(row))
     if fmt == "fma":
-        text = layouts.fma(dump, session.now_ns() / 1e9)
+        text = layouts.fma(crash, session.now_ns() / 1e9)
     elif fmt == "mdb":
-        text = layouts.mdb(dump)
+        text = layouts.mdb(crash)
     elif fmt == "json":
-        with decoding(f"crash dump {row.id}"):
-            record: dict[str, Any] = json.loads(row.record)
-        head = {"id": row.id, "vm": row.vm, "time_ns": row.time_ns, "locks": []}
-        text = json.dumps({**head, **record}, indent=2) + "\n"
+        text = json.dumps(layouts.record(crash), indent=2) + "\n"
     else:
-        text = layouts.console(dump)
+        text = layouts.console(crash)
     sys.stdout.write(text)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from bhyvesim.errors import Frame, UsageError
+from bhyvesim.crash.dump import CrashDump
+from bhyvesim.errors import UsageError
 from bhyvesim.gpt.revisions import REVISIONS
 from bhyvesim.kernel import build_name
+from bhyvesim.report.memory import memory_map, segments
 
 HOST = "bhyvesim"
 FORCED = "forced crash dump initiated at user request"
@@ -43,54 +44,40 @@ _DIAGNOSED_NS = 85_763_117_000
 _RECORDED_NS = 85_773_713_000
 
 
-@dataclass(frozen=True, slots=True)
-class Crash:
-    """A crash dump, decoded: what panicked or hung when, and the calls that were under way.
-
-    *stack* is innermost first and begins in the function that holds the assertion, or that
-    loops. *locks* are what a thread that hangs holds; its dump was forced.
-    """
+class Crash(NamedTuple):
+    """A stored crash dump, and its number."""
 
     id: int
-    vm: str
-    time_ns: int
-    uuid: str
-    gpt: str
-    debug: bool
-    message: str
-    stack: tuple[Frame, ...]
-    locks: tuple[str, ...] = ()
-
-    @property
-    def hung(self) -> bool:
-        return bool(self.locks)
+    dump: CrashDump
 
     @property
     def panic_string(self) -> str:
         """What the dump says of itself: the failed assertion, or that somebody forced it."""
-        return FORCED if self.hung else self.message
+        return FORCED if self.dump.hung else self.dump.message
 
     @property
     def seconds(self) -> int:
-        return self.time_ns // 1_000_000_000
+        return self.dump.time_ns // 1_000_000_000
 
     @property
     def assertion(self) -> str:
         """The function that was called to panic; values in the message mean assfail3."""
-        return "assfail3" if " (0x" in self.message else "assfail"
+        return "assfail3" if " (0x" in self.dump.message else "assfail"
 
     def functions(self) -> list[str]:
         """All functions of the stack; on top the assertion's, if one failed."""
-        functions = [frame.function for frame in self.stack]
-        return functions if self.hung else [self.assertion, *functions]
+        functions = [frame.function for frame in self.dump.stack]
+        return functions if self.dump.hung else [self.assertion, *functions]
 
     def offset(self, function: str, called: str) -> int | None:
         """The return offset in *function* after its call of *called*, where it is known."""
-        return REVISIONS[self.gpt].offsets.get((function, called)) if self.debug else None
+        dump = self.dump
+        return REVISIONS[dump.gpt].offsets.get((function, called)) if dump.debug else None
 
     def address(self, function: str) -> int | None:
         """The bare address that stands for *function* on a kernel without its symbol."""
-        return REVISIONS[self.gpt].addresses.get(function) if self.debug else None
+        dump = self.dump
+        return REVISIONS[dump.gpt].addresses.get(function) if dump.debug else None
 
     @property
     def thread(self) -> int:
@@ -107,7 +94,31 @@ class Crash:
         return [top + 0x40 * i for i in range(count)]
 
     def _salt(self) -> int:
-        return int(self.uuid.replace("-", ""), 16) >> 64
+        return int(self.dump.uuid.replace("-", ""), 16) >> 64
+
+
+def record(crash: Crash) -> dict[str, Any]:
+    """JSON of all of it: the panic or hang, the memory map, the machine's whole state."""
+    dump = crash.dump
+    machine = dump.machine()
+    segs = list(machine.segs.values())
+    return {
+        "id": crash.id,
+        "vm": dump.vm,
+        "time_ns": dump.time_ns,
+        "locks": list(dump.locks),
+        "uuid": dump.uuid,
+        "operation": dump.operation,
+        "gpt": dump.gpt,
+        "debug": dump.debug,
+        "npt": dump.npt,
+        "memseg": segments(segs).data["memseg"],
+        "memmap": memory_map(segs, machine.memmaps).data["memmap"],
+        "message": dump.message,
+        "stack": [[frame.function, list(frame.args)] for frame in dump.stack],
+        "facts": dict(dump.facts),
+        "dump": machine.dump(),
+    }
 
 
 def console(crash: Crash) -> str:
@@ -118,9 +129,9 @@ def console(crash: Crash) -> str:
     functions = crash.functions()
     pointers = crash.frame_pointers(len(functions))
     frames = _symbols(crash, functions)
-    did = "hang" if crash.hung else "panic"
+    did = "hang" if crash.dump.hung else "panic"
     lines = [
-        f"{did}[cpu{crash.cpu}]/thread={crash.thread:x}: {crash.message}",
+        f"{did}[cpu{crash.cpu}]/thread={crash.thread:x}: {crash.dump.message}",
         "",
         *(f"{fp:016x} {frame}" for fp, frame in zip(pointers, frames, strict=True)),
         "",
@@ -144,14 +155,14 @@ def _symbols(crash: Crash, functions: Sequence[str]) -> list[str]:
 
 def mdb(crash: Crash) -> str:
     """What mdb's ``::status`` and ``$C`` print for the dump; of a hang, the looping thread's."""
-    build = build_name(crash.debug)
-    functions = [*([] if crash.hung else ["vpanic"]), *crash.functions()]
+    build = build_name(crash.dump.debug)
+    functions = [*([] if crash.dump.hung else ["vpanic"]), *crash.functions()]
     pointers = crash.frame_pointers(len(functions))
     lines = [
         f"debugging crash dump vmcore.{crash.id - 1} (64-bit) from {HOST}",
-        f"operating system: 5.11 illumos-{crash.gpt} (i86pc)",
-        f"build version: {crash.gpt} {build}",
-        f"image uuid: {crash.uuid}",
+        f"operating system: 5.11 illumos-{crash.dump.gpt} (i86pc)",
+        f"build version: {crash.dump.gpt} {build}",
+        f"image uuid: {crash.dump.uuid}",
         f"panic message: {crash.panic_string}",
         "dump content: kernel pages only",
     ]
@@ -169,21 +180,21 @@ def fma(crash: Crash, now: float) -> str:
     Raises UsageError for a hang: the record would hold the stack of the thread that forced
     the dump, which is not simulated.
     """
-    if crash.hung:
+    if crash.dump.hung:
         raise UsageError(
             f"crash {crash.id} is a hang, and the fault record of a forced dump is not known: "
             "expected another format, such as console or mdb"
         )
-    recorded = crash.time_ns + _RECORDED_NS
-    diagnosed = crash.time_ns + _DIAGNOSED_NS
+    recorded = crash.dump.time_ns + _RECORDED_NS
+    diagnosed = crash.dump.time_ns + _DIAGNOSED_NS
     now = max(now, recorded / 1e9)  # nobody reads a record before it was made
     events = (
-        (crash.time_ns + _AVAILABLE_NS, "ireport.os.sunos.panic.dump_available"),
-        (crash.time_ns + _PENDING_NS, "ireport.os.sunos.panic.dump_pending_on_device"),
+        (crash.dump.time_ns + _AVAILABLE_NS, "ireport.os.sunos.panic.dump_available"),
+        (crash.dump.time_ns + _PENDING_NS, "ireport.os.sunos.panic.dump_pending_on_device"),
     )
     lines = [
         f"{'TIME':<30} {'UUID':<36} SUNW-MSG-ID",
-        f"{_long_date(recorded)} {crash.uuid:<32} SUNOS-8000-KL",
+        f"{_long_date(recorded)} {crash.dump.uuid:<32} SUNOS-8000-KL",
         "",
         f"  {'TIME':<20} {'CLASS':<37} ENA",
         *(f"  {_short_date(ns, now):<20} {name:<37} 0x{0:016x}" for ns, name in events),
@@ -196,7 +207,7 @@ def fma(crash: Crash, now: float) -> str:
 
 
 def _suspect(crash: Crash, recorded: int, diagnosed: int) -> list[tuple[str, Any]]:
-    resource = f"sw:///:path=/var/crash//.{crash.uuid}"
+    resource = f"sw:///:path=/var/crash//.{crash.dump.uuid}"
     panicked = time.localtime(crash.seconds)
     fault = [
         ("version", "0x0"),
@@ -207,8 +218,8 @@ def _suspect(crash: Crash, recorded: int, diagnosed: int) -> list[tuple[str, Any
         ("savecore-succcess", "1"),
         ("dump-dir", "/var/crash/"),
         ("dump-files", f"vmdump.{crash.id - 1}"),
-        ("os-instance-uuid", crash.uuid),
-        ("panicstr", crash.message),
+        ("os-instance-uuid", crash.dump.uuid),
+        ("panicstr", crash.dump.message),
         ("panicstack", "".join(f"{s} | " for s in _symbols(crash, crash.functions()))),
         ("crashtime", str(crash.seconds)),
         ("panic-time", time.strftime("%a %b %d %H:%M:%S %Y %Z", panicked)),
@@ -216,7 +227,7 @@ def _suspect(crash: Crash, recorded: int, diagnosed: int) -> list[tuple[str, Any
     return [
         ("version", "0x0"),
         ("class", "list.suspect"),
-        ("uuid", crash.uuid),
+        ("uuid", crash.dump.uuid),
         ("code", "SUNOS-8000-KL"),
         ("diag-time", f"{diagnosed // 10**9} {diagnosed % 10**9 // 1000}"),
         ("de", "fmd:///module/software-diagnosis"),

@@ -2,63 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
 
-from bhyvesim.errors import Frame
+from bhyvesim.crash.dump import CrashDump
 from bhyvesim.gpt.levels import LEAF_SPAN
 from bhyvesim.kernel import build_name
 from bhyvesim.machine.memory import APIC_SPAN
 from bhyvesim.pte import FORMATS
 from bhyvesim.pte.format import pfn_of
+from bhyvesim.report.memory import SYSMEM
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SIZE
 
 NO_MEMMAP = "no memmap"
 
 
-class Case(NamedTuple):
-    """What a crash dump has of a panic or hang: operation, calls with arguments, memmaps."""
+class Case:
+    """A crash dump, with what its addresses are."""
 
-    vm: str
-    operation: str
-    gpt: str
-    debug: bool
-    npt: str
-    message: str
-    stack: tuple[Frame, ...]
-    facts: Mapping[str, Any]
-    memmap: Sequence[Mapping[str, Any]]
-    locks: Sequence[str] = ()
-
-    def arguments(self, *functions: str) -> tuple[int, ...]:
-        """The arguments of the innermost of *functions* that was under way."""
-        return next(f.args for f in self.stack if f.function in functions and f.args)
+    def __init__(self, dump: CrashDump) -> None:
+        self.dump = dump
+        self.gpt, self.npt = dump.gpt, dump.npt
+        self.facts, self.locks = dump.facts, dump.locks
+        self.arguments, self.called = dump.arguments, dump.called
+        self._names = {seg.segid: seg.name or SYSMEM for seg in dump.snapshot.segs}
+        self.memmaps = dump.machine().memmaps
 
     def map_at(self, gpa: int) -> str:
         """The name and span of the memmap over *gpa*."""
-        for m in self.memmap:
-            span = Span.sized(m["gpa"], m["len"])
-            if span.start <= gpa < span.end:
-                return f"{m['segment']} {span}"
-        if gpa in range(*APIC_SPAN):
+        for m in self.memmaps:
+            if m.span.start <= gpa < m.span.end:
+                return f"{self._names[m.segid]} {m.span}"
+        if self.dump.snapshot.apicv and gpa in range(*APIC_SPAN):
             return f"APIC access page {APIC_SPAN}"
         return NO_MEMMAP
 
-    def called(self, function: str) -> bool:
-        """Whether *function* was under way."""
-        return any(frame.function == function for frame in self.stack)
 
-
-def explain(case: Case) -> str:
+def explain(dump: CrashDump) -> str:
     """Cause, numbers, a picture of the addresses, and the revision that fixed it."""
-    build = build_name(case.debug)
-    did = "hung" if case.locks else "panicked"
-    head = f"{case.vm} {did} during {case.operation}, on kernel {case.gpt} {build}.\n"
-    tell = _TELLERS.get(case.stack[0].function)
+    build = build_name(dump.debug)
+    did = "hung" if dump.hung else "panicked"
+    head = f"{dump.vm} {did} during {dump.operation}, on kernel {dump.gpt} {build}.\n"
+    tell = _TELLERS.get(dump.function)
     if tell is None:
-        return f"{head}\n{case.message}\nThis panic is not one that bhyvesim knows.\n"
-    return f"{head}\n{case.message}\n\n{tell(case)}"
+        return f"{head}\n{dump.message}\nThis panic is not one that bhyvesim knows.\n"
+    return f"{head}\n{dump.message}\n\n{tell(Case(dump))}"
 
 
 def _vacate(case: Case) -> str:
@@ -70,7 +58,7 @@ def _vacate(case: Case) -> str:
     leaf = Span.sized(gpa & -LEAF_SPAN, LEAF_SPAN)
     flags = " ".join(FORMATS[case.npt].flags(pte))
     asked = Span(start, end)
-    outer = next(f.function for f in reversed(case.stack) if f.args == (start, end))
+    outer = next(f.function for f in reversed(case.dump.stack) if f.args == (start, end))
     story = [f"{outer} was asked to unmap {asked} ({case.map_at(start)})."]
     if visited >= end:
         story += [
@@ -106,8 +94,8 @@ def _lookup(case: Case) -> str:
     """Panic B: a hold of a page in a hole whose leaf exists."""
     gpa = int(case.facts["gpa"])
     leaf = Span.sized(gpa & -LEAF_SPAN, LEAF_SPAN)
-    near = [m["gpa"] for m in case.memmap if Span.sized(m["gpa"], m["len"]).overlaps(leaf)]
-    if leaf.overlaps(APIC_SPAN) and case.npt == "ept":
+    near = [m.gpa for m in case.memmaps if m.span.overlaps(leaf)]
+    if leaf.overlaps(APIC_SPAN) and case.dump.snapshot.apicv:
         near.append(APIC_SPAN.start)
     beside = ", ".join(map(case.map_at, near)) or NO_MEMMAP
     who = "A device" if case.called("viona_tx") else "A mapping of guest space"
@@ -120,7 +108,7 @@ def _lookup(case: Case) -> str:
         "addresses that its devices use (a ring or a buffer of virtio), and those that an emulated",
         "instruction reads and writes: so a guest can bring down its host.",
     ]
-    marks = {int(m): "this brought the leaf" for m in near}
+    marks = dict.fromkeys(near, "this brought the leaf")
     marks[gpa] = "held: in the leaf, but mapped by nothing"
     return _told(story, _picture(marks, case), "14367, where such a hold finds no page")
 
@@ -172,7 +160,7 @@ def _populate(case: Case) -> str:
         f"Revision {case.gpt} steps from table to table by siblings and the parent's next sibling,",
         "never further up. The last leaf below the line seems to have no successor.",
     ]
-    if case.stack[0].function == "vmm_gpt_node_add":
+    if case.dump.function == "vmm_gpt_node_add":
         story.append("A leaf exists past the line, is not found, and is added a second time.")
     else:
         story.append("All tables are there by then, but counting their users stops at the line.")

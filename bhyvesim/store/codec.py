@@ -7,14 +7,15 @@ both outside SQLite's 63 bits. Python's JSON integers have no limit.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from bhyvesim.errors import Frame, KernelHang, KernelStop
+from bhyvesim.crash.dump import BadDump, CrashDump, decode
+from bhyvesim.errors import StateError
 from bhyvesim.machine.snapshot import Snapshot
 from bhyvesim.machine.vm import Machine, MachineState
 from bhyvesim.store.maps import decode_maps
+from bhyvesim.store.store import CrashRow
 from bhyvesim.vmm.life import new_machine
 from bhyvesim.vmm.spec import KernelSpec, MappingSpec, SegmentSpec, TouchSpec, VmSpec
 from bhyvesim.vmspace.space import Hold
@@ -79,26 +80,18 @@ def decode_machine(spec: VmSpec, maps: str, tables: str, state: MachineState) ->
     return Machine.restored(snapshot)
 
 
-def encode_crash(stopped: KernelStop, details: Mapping[str, Any]) -> str:
-    """A crash dump: the panic or hang, its stack, the machine's state, *details* of the occasion.
+def decode_crash(row: CrashRow) -> CrashDump:
+    """The dump in *row*; one of 0.1 is text. Raises StateError where it makes no sense."""
+    try:
+        if isinstance(row.record, str):
+            from bhyvesim.store.old_dumps import read_old_dump
 
-    A hang's dump is one that was forced; ``locks`` are what the thread that hangs holds.
-    """
-    return _dumps(
-        {
-            **details,
-            "locks": stopped.locks if isinstance(stopped, KernelHang) else (),
-            "message": stopped.message,
-            "stack": [[frame.function, list(frame.args)] for frame in stopped.stack],
-            "facts": stopped.facts,
-            "dump": stopped.state,
-        }
-    )
-
-
-def decode_stack(rows: list[list[Any]]) -> tuple[Frame, ...]:
-    """Frames, innermost first."""
-    return tuple(Frame(function, tuple(args)) for function, args in rows)
+            return read_old_dump(row.vm, row.time_ns, row.record)
+        return decode(row.record)
+    except (BadDump, ValueError, LookupError, TypeError) as error:
+        raise StateError(
+            f"the state of crash dump {row.id} is damaged ({error}); nothing was written"
+        ) from None
 
 
 def _dumps(value: Any) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from bhyvesim.errors import KernelStop, Refused, StateError
+from bhyvesim.errors import Refused, StateError
 
 APPLICATION_ID = 0x62687976  # "bhyv"
 SCHEMA_VERSION = 2
@@ -30,7 +30,7 @@ _SCHEMA = (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         vm TEXT NOT NULL,
         time_ns TEXT NOT NULL,
-        record TEXT NOT NULL
+        record BLOB NOT NULL
     )""",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
@@ -86,12 +86,12 @@ class VmHead(NamedTuple):
 
 
 class CrashRow(NamedTuple):
-    """A stored crash dump; *time_ns* since the epoch."""
+    """A stored crash dump, still encoded; *time_ns* since the epoch. One of 0.1 is text."""
 
     id: int
     vm: str
     time_ns: int
-    record: str
+    record: bytes | str
 
 
 class Transaction:
@@ -140,18 +140,13 @@ class Transaction:
         """Forget a VM; its crash dumps stay."""
         self._query("DELETE FROM vm WHERE name = ?", name)
 
-    def add_crash(
-        self, vm: str, time_ns: int, stopped: KernelStop, details: Mapping[str, Any]
-    ) -> CrashRow:
-        """Store a crash dump; returns it with its new id."""
-        from bhyvesim.store.codec import encode_crash
-
-        record = encode_crash(stopped, details)
+    def add_crash(self, vm: str, time_ns: int, record: bytes) -> int:
+        """Store a crash dump, encoded; returns its id."""
         self._query(
             "INSERT INTO crash (vm, time_ns, record) VALUES (?, ?, ?)", vm, str(time_ns), record
         )
-        crash_id = self._query("SELECT last_insert_rowid()")[0][0]
-        return CrashRow(crash_id, vm, time_ns, record)
+        crash_id: int = self._query("SELECT last_insert_rowid()")[0][0]
+        return crash_id
 
     def crash_count(self) -> int:
         """How many crash dumps there are."""
@@ -177,7 +172,7 @@ class Transaction:
         i, vm, time_ns, record = rows[0]
         return CrashRow(i, vm, int(time_ns), record)
 
-    def _query(self, sql: str, *values: str | int | None) -> list[Any]:
+    def _query(self, sql: str, *values: str | int | bytes | None) -> list[Any]:
         return [] if self._db is None else self._db.execute(sql, values).fetchall()
 
 

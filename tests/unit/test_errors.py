@@ -14,6 +14,7 @@ from bhyvesim.cli.getopt import OptionError
 from bhyvesim.cli.session import Stopped
 from bhyvesim.config.document import ConfigError
 from bhyvesim.config.importers.draft import ImportProblem
+from bhyvesim.crash.dump import BadDump
 from bhyvesim.scenario.pool import WorkerDied
 from bhyvesim.vmspace.space import MapConflict
 
@@ -30,6 +31,7 @@ EXAMPLES = {
         e.KernelStop("message", STACK),
         e.KernelPanic("message", STACK, {"gpa": 1 << 40}),
         e.KernelHang(("a lock", "another"), STACK, {"start": 0}),
+        BadDump("problem", "something else"),
         OptionError("said"),
         Stopped("said", "report", "hung"),
         ConfigError("file.yaml", 3, 4, "what", "something else"),
