@@ -1,9 +1,10 @@
 # make demo: the story of bug 14042.  make test: every check.  make clean: as before.
+# make test-all: every check on every Python from 3.11 on that is found.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test fuzz bench docs clean
+.PHONY: demo test test-all fuzz bench docs clean
 
 demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
@@ -13,6 +14,9 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+test-all:
+	@MAKE="$(MAKE)" $(PYTHON) -m tools.interpreters
 
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.fuzz
@@ -27,7 +31,7 @@ docs: $(VENV)/.installed-test
 	@echo 'the site is in build/site'
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -92,11 +93,7 @@ def test_a_folder_that_is_a_file(cli, config, tmp_path):
 
 def test_commands_wait_for_each_other_and_then_give_up(cli, config, state):
     cli("create", "--config", config("testvm"))
-    db = sqlite3.connect(state, isolation_level=None)
-    db.execute("BEGIN IMMEDIATE")
     impatient = Store(wait_seconds=0.05)
-    with pytest.raises(StateError, match=r"in use by another command for 0\.05 s"):
-        impatient.writing().__enter__()
     waiting = threading.Event()
     outcome = []
 
@@ -106,9 +103,13 @@ def test_commands_wait_for_each_other_and_then_give_up(cli, config, state):
             outcome.append(transaction.names())
 
     thread = threading.Thread(target=wait)
-    thread.start()
-    waiting.wait()
-    db.execute("COMMIT")
+    with closing(sqlite3.connect(state, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StateError, match=r"in use by another command for 0\.05 s"):
+            impatient.writing().__enter__()
+        thread.start()
+        waiting.wait()
+        db.execute("COMMIT")
     thread.join()
     assert outcome == [["testvm"]]
 
