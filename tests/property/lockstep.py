@@ -64,6 +64,7 @@ def span(kind: str, gpa: int, pages: int) -> dict[str, int]:
         "all": (0, 1 << 48),
         "to 2^64": ((1 << 64) - length, length),
         "past 2^64": (gpa + PAGE, (1 << 64) - PAGE),
+        "odd, past 2^64": (gpa + PAGE + 8, (1 << 64) - PAGE),
     }[kind]
     return {"gpa": start, "len": size}
 
@@ -349,7 +350,7 @@ def lockstep(revision: str) -> type[RuleBasedStateMachine]:
         @precondition(lambda self: "npt_op" not in lacking)
         @rule(
             where=PLACES,
-            kind=st.sampled_from((*SPANS, "to 2^64", "past 2^64")),
+            kind=st.sampled_from((*SPANS, "to 2^64", "past 2^64", "odd, past 2^64")),
             pages=LENGTHS,
             operation=st.sampled_from((*OPERATIONS, *OPERATIONS, *UNKNOWN)),
             flags=st.sampled_from(FLAGS),
