@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bhyvesim.errors import BhyvesimError, KernelHang, KernelPanic, NotRunning, Refused
-    from bhyvesim.machine.vm import Access, BatchAccess, Held, Machine, MemoryStats
+    from bhyvesim.gpt.access import Access
+    from bhyvesim.machine.vm import BatchAccess, Held, Machine, MemoryStats
 
 __version__ = "0.1.0"
 
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Access": "bhyvesim.machine.vm",
+    "Access": "bhyvesim.gpt.access",
     "BatchAccess": "bhyvesim.machine.vm",
     "BhyvesimError": "bhyvesim.errors",
     "Held": "bhyvesim.machine.vm",

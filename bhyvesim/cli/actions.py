@@ -13,7 +13,8 @@ from dataclasses import replace
 from bhyvesim.cli.session import Session, Stopped, decoding
 from bhyvesim.crash.dump import CrashDump, encode
 from bhyvesim.errors import KernelStop, Refused, UsageError
-from bhyvesim.machine.vm import Access, Held, Machine, MachineState
+from bhyvesim.gpt.access import Access
+from bhyvesim.machine.vm import Held, Machine, MachineState
 from bhyvesim.report import crash as crash_report
 from bhyvesim.store import codec
 from bhyvesim.store.maps import encode_maps

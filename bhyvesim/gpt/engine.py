@@ -16,6 +16,7 @@ from enum import Enum
 from functools import cached_property
 from typing import ClassVar, NamedTuple
 
+from bhyvesim.gpt.access import FC_NOMAP, FC_PROT, ONE_MAPPED, ONE_SEEN, Access
 from bhyvesim.gpt.leaf import (
     ALL_ENTRIES,
     BIT,
@@ -29,7 +30,7 @@ from bhyvesim.gpt.leaf import (
     runs_of,
     without,
 )
-from bhyvesim.gpt.levels import ENTRIES, ENTRY_BITS, LEAVES
+from bhyvesim.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_SHIFT, LEAVES
 from bhyvesim.gpt.steps import StepFunction
 from bhyvesim.kernel import Kernel
 from bhyvesim.prot import WRITE
@@ -38,14 +39,6 @@ from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT
 
 _SLOT = ENTRIES - 1
-
-
-class Fault(Enum):
-    """How an access fails. HOLE is for the vmspace to judge: a table, but no mapping."""
-
-    NOMAP = "FC_NOMAP"
-    PROT = "FC_PROT"
-    HOLE = "hole"
 
 
 class HardwareBits(Enum):
@@ -63,18 +56,6 @@ class Backing(NamedTuple):
     prot: int
 
 
-class Touched(NamedTuple):
-    """Pages accessed before the first failure, entries newly set, and that failure."""
-
-    done: int
-    mapped: int
-    fault: Fault | None
-
-
-ONE_SEEN = Touched(1, 0, None)
-ONE_MAPPED = Touched(1, 1, None)
-
-
 class Attempt(NamedTuple):
     """What accessing some entries of a leaf, each for itself, comes to."""
 
@@ -82,11 +63,11 @@ class Attempt(NamedTuple):
     added: int  # entries newly set
     refused: int  # entries whose access failed
     absent: int  # those of them that were not there, and were not set
-    why_absent: Fault  # how these failed; the others' rights do not permit the access
+    why_absent: str  # how these failed; the others' rights do not permit the access
 
-    def fault(self, bit: int) -> Fault:
+    def fault(self, bit: int) -> str:
         """How the refused entry *bit* failed."""
-        return self.why_absent if self.absent & bit else Fault.PROT
+        return self.why_absent if self.absent & bit else FC_PROT
 
 
 class Agent:
@@ -193,7 +174,7 @@ class Gpt(ABC):
         """Free the tables that nothing in *span* needs any more."""
 
     @abstractmethod
-    def absent(self, leaf: Leaf | None, backing: Backing | None, prot: int) -> Fault | None:
+    def absent(self, leaf: Leaf | None, backing: Backing | None, prot: int) -> str | None:
         """How the fault handler ends for an absent entry; None: it maps the page."""
 
     # What they share.
@@ -217,7 +198,7 @@ class Gpt(ABC):
 
     def access(
         self, pages: range, prot: int, backing: Backing | None, agent: Agent | None = None
-    ) -> Touched:
+    ) -> Access:
         """*agent* (a vCPU) accesses *pages* in ascending order, and stops at the first that fails.
 
         All of *pages* have the same *backing*, or none.
@@ -232,17 +213,18 @@ class Gpt(ABC):
                 mask = piece.mask & (2 * stop - 1)
                 tried = self._attempt(piece.leaf, mask, prot, backing, agent)
                 self._store(piece.first, piece.first + 1, piece.leaf, tried)
-                return Touched(
+                return Access(
                     done + (piece.mask & (stop - 1)).bit_count(),
                     mapped + tried.added.bit_count(),
                     fault,
+                    (piece.first << LEAF_SHIFT) + (lowest_bit(stop) << PAGE_SHIFT),
                 )
             self._store(piece.first, piece.end, piece.leaf, tried)
             done += piece.mask.bit_count() * (piece.end - piece.first)
             mapped += tried.added.bit_count() * (piece.end - piece.first)
-        return Touched(done, mapped, None)
+        return Access(done, mapped)
 
-    def access_page(self, page: int, prot: int, backing: Backing | None) -> Touched:
+    def access_page(self, page: int, prot: int, backing: Backing | None) -> Access:
         """:meth:`access` of one page by a vCPU, without the ceremony of ranges."""
         index, bit = page >> ENTRY_BITS, BIT[page & _SLOT]
         values, k, alone = self.leaves.locate(index)
@@ -260,12 +242,12 @@ class Gpt(ABC):
         tried = self._attempt(leaf, bit, prot, backing, self.vcpu)
         self._store(index, index + 1, leaf, tried)
         if tried.refused:
-            return Touched(0, tried.added.bit_count(), tried.fault(bit))
+            return Access(0, tried.added.bit_count(), tried.fault(bit), page << PAGE_SHIFT)
         return ONE_MAPPED if tried.added else ONE_SEEN
 
     def access_entries(
         self, index: int, mask: int, prot: int, backing: Backing | None, agent: Agent
-    ) -> tuple[int, dict[int, Fault]]:
+    ) -> tuple[int, dict[int, str]]:
         """*agent* accesses the entries *mask* of leaf *index*, each for itself.
 
         Returns how many were newly set, and the faults by page number.
@@ -378,11 +360,11 @@ class Gpt(ABC):
                     table[after] = table.get(after, 0) | hit
         missing = mask & ~seen
         absent = 0
-        why = Fault.NOMAP
+        why = FC_NOMAP
         if missing:
             found = self.absent(leaf, backing, prot)
             if found is not None or backing is None:
-                why = found or Fault.NOMAP
+                why = found or FC_NOMAP
                 absent = missing
                 refused |= missing
                 missing = 0

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from bhyvesim.errors import Refused
+from bhyvesim.gpt.access import Access
 from bhyvesim.machine.memory import Memseg
-from bhyvesim.machine.vm import Access, Machine
+from bhyvesim.machine.vm import Machine
 from bhyvesim.prot import READ, WRITE
 from bhyvesim.pte.format import pfn_of
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE

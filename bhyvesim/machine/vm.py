@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from bhyvesim.errors import BadValue, Frame, KernelHang, KernelStop, NotRunning, Refused
-from bhyvesim.gpt.engine import Fault
+from bhyvesim.gpt.access import FC_NOMAP, Access
 from bhyvesim.gpt.revisions import NEWEST, REVISIONS, Revision
 from bhyvesim.gpt.rows import node_rows, pte_rows
 from bhyvesim.gpt.walk import WalkStep, walk
@@ -58,18 +58,6 @@ class MachineState(Enum):
 
 
 _RUNNING = MachineState.RUNNING  # looked up at every access
-
-
-class Access(NamedTuple):
-    """Accesses of guest memory: pages accessed, entries newly set, and the first failure, if any.
-
-    ``fault`` is FC_NOMAP or FC_PROT, ``gpa`` the address of the page where it came.
-    """
-
-    ok: int
-    mapped: int
-    fault: str | None = None
-    gpa: int | None = None
 
 
 class Held(NamedTuple):
@@ -330,15 +318,11 @@ class Machine:
         page = gpa >> PAGE_SHIFT
         try:
             if npages == 1:
-                done, mapped, stop = self.space.access_page(page, prot)
-            else:
-                done, mapped, stop = self.space.access(range(page, page + npages), prot)
+                return self.space.access_page(page, prot)
+            return self.space.access(range(page, page + npages), prot)
         except KernelStop as stopped:
             self.stopped(stopped, _RUN)
             raise
-        if stop is None:
-            return _ONE[mapped] if done == 1 else Access(done, mapped)
-        return Access(done, mapped, stop.fault.value, stop.gpa)
 
     def _access_by_device(self, gpa: int, npages: int, prot: int, by: str) -> Access:
         if by not in BY:
@@ -346,10 +330,7 @@ class Machine:
         check_hold(prot)
         page = gpa >> PAGE_SHIFT
         with self._running(()):
-            done, mapped, stop = self.space.access_by_device(range(page, page + npages), prot)
-        if stop is None:
-            return Access(done, mapped)
-        return Access(done, mapped, stop.fault.value, stop.gpa)
+            return self.space.access_by_device(range(page, page + npages), prot)
 
     def hold(self, gpa: int, prot: int = READ) -> Held:
         """A userspace mapping of guest space takes a hold on the page that holds *gpa*.
@@ -363,7 +344,7 @@ class Machine:
             hold_id = self.space.hold(gpa >> PAGE_SHIFT, prot)
         if hold_id is not None:
             return Held(hold_id)
-        return Held(None, Fault.NOMAP.value, gpa >> PAGE_SHIFT << PAGE_SHIFT)
+        return Held(None, FC_NOMAP, gpa >> PAGE_SHIFT << PAGE_SHIFT)
 
     def release(self, hold_id: int, *, dirty: bool = True) -> bool:
         """Release a hold; returns whether its page was unmapped meanwhile (never, up to 2025).
@@ -397,7 +378,7 @@ class Machine:
         if not failed:
             return BatchAccess(len(gpas), mapped, ())
         touched = (gpa >> PAGE_SHIFT for gpa in gpas)
-        faults = tuple((p << PAGE_SHIFT, failed[p].value) for p in touched if p in failed)
+        faults = tuple((p << PAGE_SHIFT, failed[p]) for p in touched if p in failed)
         return BatchAccess(len(gpas) - len(faults), mapped, faults)
 
     def reinit(self) -> None:
@@ -545,6 +526,3 @@ def check_hold(prot: int) -> None:
     """Raises BadValue unless *prot* has R or W, as every holder asks for."""
     if not 0 < prot <= ALL or not prot & (READ | WRITE):
         raise BadValue(f"{prot!r} can hold no page", "a mask of R=1, W=2, X=4, with R or W in it")
-
-
-_ONE = (Access(1, 0), Access(1, 1))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bhyvesim.machine.vm import Access, Held
+from bhyvesim.gpt.access import Access
+from bhyvesim.machine.vm import Held
 from bhyvesim.report.model import Column, Report
 from bhyvesim.vmm.life import Booted, Rebooted
 from bhyvesim.vmm.spec import VmSpec

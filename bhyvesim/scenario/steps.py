@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bhyvesim.gpt.access import Access
 from bhyvesim.machine import contents, npt
-from bhyvesim.machine.vm import Access
 from bhyvesim.scenario.cell import Cell
 from bhyvesim.scenario.model import Observed, Series
 from bhyvesim.units import PAGE_SIZE

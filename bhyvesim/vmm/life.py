@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bhyvesim.gpt.access import Access
 from bhyvesim.gpt.rows import PteRow, pte_rows
-from bhyvesim.machine.vm import Access, Machine
+from bhyvesim.machine.vm import Machine
 from bhyvesim.prot import EXEC, READ, WRITE
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE

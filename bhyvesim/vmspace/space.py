@@ -8,7 +8,8 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from bhyvesim.errors import Frame, Refused
-from bhyvesim.gpt.engine import Fault, Gpt, Touched
+from bhyvesim.gpt.access import FC_NOMAP, HOLE, Access
+from bhyvesim.gpt.engine import Gpt
 from bhyvesim.gpt.leaf import ALL_ENTRIES, BIT
 from bhyvesim.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_SHIFT, LEAVES, REACH
 from bhyvesim.gpt.revisions import Revision
@@ -42,21 +43,6 @@ _SEGVMM = tuple(
     Frame(f)
     for f in ("cmntrap", "trap", "pagefault", "as_fault", "segvmm_fault", "segvmm_fault_space")
 )
-
-
-class Stop(NamedTuple):
-    """Where an access failed, and how."""
-
-    gpa: int
-    fault: Fault
-
-
-class SpaceAccess(NamedTuple):
-    """Pages accessed, entries newly set, and the failure that ended it, if one did."""
-
-    done: int
-    mapped: int
-    stop: Stop | None
 
 
 class Hold(NamedTuple):
@@ -175,21 +161,19 @@ class VmSpace:
         """Whether accesses need no care for what is mapped: only such mappings are remembered."""
         return not mapping.mmio and (bool(mapping.prot & READ) or not self._asserts_readable)
 
-    def access_page(self, page: int, prot: int) -> SpaceAccess:
+    def access_page(self, page: int, prot: int) -> Access:
         """One access of a vCPU; *prot* is what it wants at once."""
         mapping = self._recent
         if mapping is None or not mapping.first <= page < mapping.end:
             if not 0 <= page < _PAGES_END:
-                return SpaceAccess(0, 0, Stop(page << PAGE_SHIFT, Fault.NOMAP))
+                return Access(0, 0, FC_NOMAP, page << PAGE_SHIFT)
             mapping = self.find(page)
             if mapping is not None and not self._is_ordinary(mapping):
                 return self.access(range(page, page + 1), prot)
         touched = self.gpt.access_page(page, prot, None if mapping is None else mapping.backing)
-        if touched.fault is None:
-            return _ONE_MAPPED if touched.mapped else _ONE_SEEN
-        return SpaceAccess(0, touched.mapped, Stop(page << PAGE_SHIFT, _to_a_vcpu(touched.fault)))
+        return touched if touched.fault != HOLE else _to_a_vcpu(touched)
 
-    def access(self, pages: range, prot: int) -> SpaceAccess:
+    def access(self, pages: range, prot: int) -> Access:
         """Accesses of a vCPU in ascending order, up to the first that fails.
 
         A page that no memmap covers is MMIO, and never comes to the fault handler: FC_NOMAP.
@@ -197,7 +181,7 @@ class VmSpace:
         """
         return self._over_extents(pages, lambda part, over: self._access_extent(part, over, prot))
 
-    def access_by_device(self, pages: range, prot: int) -> SpaceAccess:
+    def access_by_device(self, pages: range, prot: int) -> Access:
         """A device holds and releases *pages* in ascending order, up to the first that it cannot.
 
         To a holder every failure is FC_NOMAP. Raises KernelPanic where the look-up fails its
@@ -215,7 +199,7 @@ class VmSpace:
         for part, mapping in self.extents(range(page, page + 1)):
             backing = None if mapping is None else mapping.backing
             touched = self.gpt.access(part, prot, backing, self.gpt.holder)
-            if touched.fault is Fault.HOLE:
+            if touched.fault == HOLE:
                 self._lookup_failed(page << PAGE_SHIFT, _SEGVMM)
             if touched.fault is None:
                 self.last_hold += 1
@@ -234,33 +218,30 @@ class VmSpace:
             self.gpt.access(range(page, page + 1), WRITE, None, self.gpt.device)
 
     def _over_extents(
-        self, pages: range, touch: Callable[[range, Mapping | None], Touched]
-    ) -> SpaceAccess:
+        self, pages: range, touch: Callable[[range, Mapping | None], Access]
+    ) -> Access:
         """*touch* extent after extent, up to the first failure."""
         done = mapped = 0
         for part, mapping in self.extents(pages):
             touched = touch(part, mapping)
-            done += touched.done
+            done += touched.ok
             mapped += touched.mapped
             if touched.fault is not None:
-                stop = Stop(part[touched.done] << PAGE_SHIFT, touched.fault)
-                return SpaceAccess(done, mapped, stop)
+                return Access(done, mapped, touched.fault, touched.gpa)
         if done < len(pages):
-            return SpaceAccess(done, mapped, Stop(pages[done] << PAGE_SHIFT, Fault.NOMAP))
-        return SpaceAccess(done, mapped, None)
+            return Access(done, mapped, FC_NOMAP, pages[done] << PAGE_SHIFT)
+        return Access(done, mapped)
 
-    def _access_extent(self, pages: range, mapping: Mapping | None, prot: int) -> Touched:
+    def _access_extent(self, pages: range, mapping: Mapping | None, prot: int) -> Access:
         """A vCPU's accesses of *pages*, all under *mapping*."""
         if mapping is not None and mapping.mmio:
             return self.gpt.access(pages, prot, mapping.backing, self.gpt.holder)
         backing = None if mapping is None else mapping.backing
         if mapping is not None and not self._is_ordinary(mapping):
             return self._access_unreadable(pages, mapping, prot)
-        touched = self.gpt.access(pages, prot, backing)
-        fault = None if touched.fault is None else _to_a_vcpu(touched.fault)
-        return touched._replace(fault=fault)
+        return _to_a_vcpu(self.gpt.access(pages, prot, backing))
 
-    def _access_unreadable(self, pages: range, mapping: Mapping, prot: int) -> Touched:
+    def _access_unreadable(self, pages: range, mapping: Mapping, prot: int) -> Access:
         """As _access_extent(), on a kernel that asserts PROT_READ of each page that it maps."""
         absent = self.gpt.first_absent(pages)
         if absent is None:
@@ -273,7 +254,7 @@ class VmSpace:
         times = 1 if prot & ~rights else self.gpt.count_absent(rest)
         self._unreadable(absent, self._fault_frames(absent << PAGE_SHIFT), times)
         after = self.gpt.access(rest, prot, mapping.backing)
-        return Touched(before.done + after.done, after.mapped, after.fault)
+        return Access(before.ok + after.ok, after.mapped, after.fault, after.gpa)
 
     def _wire(self, mapping: Mapping) -> None:
         """Put all pages of *mapping* in the table at once. Source: vm_map_wire()."""
@@ -290,23 +271,24 @@ class VmSpace:
         with self.kernel.calls(*frames):
             self.kernel.assertion_failed(assertion, facts={"gpa": page << PAGE_SHIFT}, times=times)
 
-    def _hold_extent(self, pages: range, mapping: Mapping | None, prot: int) -> Touched:
+    def _hold_extent(self, pages: range, mapping: Mapping | None, prot: int) -> Access:
         """A device holds and releases *pages*, all under *mapping*."""
         backing = None if mapping is None else mapping.backing
         touched = self.gpt.access(pages, prot, backing, self.gpt.device)
         if touched.fault is None:
             return touched
-        if touched.fault is Fault.HOLE:
-            self._lookup_failed(pages[touched.done] << PAGE_SHIFT, _VIONA_TX)
-        return touched._replace(fault=Fault.NOMAP)
+        assert touched.gpa is not None
+        if touched.fault == HOLE:
+            self._lookup_failed(touched.gpa, _VIONA_TX)
+        return touched._replace(fault=FC_NOMAP)
 
-    def _translate_extent(self, pages: range, mapping: Mapping | None, prot: int) -> Touched:
+    def _translate_extent(self, pages: range, mapping: Mapping | None, prot: int) -> Access:
         """Before there were holds, a device looked at memmaps alone, never at the tables."""
         if mapping is None or mapping.mmio or prot & ~mapping.prot:
-            return Touched(0, 0, Fault.NOMAP)
-        return Touched(len(pages), 0, None)
+            return Access(0, 0, FC_NOMAP, pages.start << PAGE_SHIFT)
+        return Access(len(pages), 0)
 
-    def access_many(self, gpas: Sequence[int], prot: int) -> tuple[int, dict[int, Fault]]:
+    def access_many(self, gpas: Sequence[int], prot: int) -> tuple[int, dict[int, str]]:
         """A vCPU's accesses of single pages, each for itself; entries newly set, faults by page.
 
         The outcome is that of one access after the other. Raises KernelPanic at the page
@@ -320,11 +302,11 @@ class VmSpace:
             index = gpa >> LEAF_SHIFT
             masks[index] = get(index, 0) | BIT[gpa >> PAGE_SHIFT & (ENTRIES - 1)]
         mapped = 0
-        faults: dict[int, Fault] = {}
+        faults: dict[int, str] = {}
         for index, mask in sorted(masks.items()):  # neighbours are near in memory, too
             if not 0 <= index < LEAVES:
                 first = index << ENTRY_BITS
-                faults.update((first + i, Fault.NOMAP) for i in range(ENTRIES) if mask >> i & 1)
+                faults.update((first + i, FC_NOMAP) for i in range(ENTRIES) if mask >> i & 1)
                 continue
             for mapping, part in self._mappings_over(index, mask):
                 backing = None if mapping is None else mapping.backing
@@ -332,17 +314,17 @@ class VmSpace:
                 added, failed = self.gpt.access_entries(index, part, prot, backing, agent)
                 mapped += added
                 faults.update(failed)
-        return mapped, {page: _to_a_vcpu(fault) for page, fault in faults.items()}
+        return mapped, {p: FC_NOMAP if f == HOLE else f for p, f in faults.items()}
 
-    def _access_one_by_one(self, gpas: Sequence[int], prot: int) -> tuple[int, dict[int, Fault]]:
+    def _access_one_by_one(self, gpas: Sequence[int], prot: int) -> tuple[int, dict[int, str]]:
         """What access_many() is a faster form of."""
         mapped = 0
-        faults: dict[int, Fault] = {}
+        faults: dict[int, str] = {}
         for gpa in gpas:
             access = self.access_page(gpa >> PAGE_SHIFT, prot)
             mapped += access.mapped
-            if access.stop is not None:
-                faults[gpa >> PAGE_SHIFT] = access.stop.fault
+            if access.fault is not None:
+                faults[gpa >> PAGE_SHIFT] = access.fault
         return mapped, faults
 
     def _mappings_over(self, index: int, mask: int) -> list[tuple[Mapping | None, int]]:
@@ -395,13 +377,9 @@ class VmSpace:
         return tuple(Frame(f.format(npt=self.npt.name), args) for f in functions)
 
 
-def _to_a_vcpu(fault: Fault) -> Fault:
+def _to_a_vcpu(access: Access) -> Access:
     """A hole is MMIO to a vCPU; it goes to instruction emulation, not to the fault handler."""
-    return Fault.NOMAP if fault is Fault.HOLE else fault
-
-
-_ONE_SEEN = SpaceAccess(1, 0, None)
-_ONE_MAPPED = SpaceAccess(1, 1, None)
+    return access._replace(fault=FC_NOMAP) if access.fault == HOLE else access
 
 
 def _mask(part: range) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bhyvesim.errors import Frame
-from bhyvesim.gpt.engine import Backing, Fault, Gpt, Piece
+from bhyvesim.gpt.access import FC_NOMAP
+from bhyvesim.gpt.engine import Backing, Gpt, Piece
 from bhyvesim.gpt.leaf import Leaf, entries, present
 from bhyvesim.gpt.levels import LEAF_LEVEL, LEAF_SHIFT
 from bhyvesim.gpt.revisions.revision import I86PC_GPT, I86PC_RVI, OLD_PATHS, Revision
@@ -44,9 +45,9 @@ class ClosedGpt(Gpt):
                         self._assert_empty(piece, piece.leaf, pages)
                     self.leaves.assign(piece.first, piece.end, None)
 
-    def absent(self, leaf: Leaf | None, backing: Backing | None, prot: int) -> Fault | None:
+    def absent(self, leaf: Leaf | None, backing: Backing | None, prot: int) -> str | None:
         """Map the page with the mapping's protection, whatever was wanted."""
-        return Fault.NOMAP if backing is None else None
+        return FC_NOMAP if backing is None else None
 
     def _assert_empty(self, piece: Piece, leaf: Leaf, pages: range) -> None:
         """vmm_gpt_vacate_entry(): all 512 entries must be zero; panic A names the lowest."""

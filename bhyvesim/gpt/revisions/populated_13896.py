@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bhyvesim.gpt.engine import Backing, Fault, HardwareBits
+from bhyvesim.gpt.access import FC_NOMAP, FC_PROT, HOLE
+from bhyvesim.gpt.engine import Backing, HardwareBits
 from bhyvesim.gpt.leaf import Leaf
 from bhyvesim.gpt.revisions.half_open_14042 import HalfOpenGpt
 from bhyvesim.gpt.revisions.revision import (
@@ -28,12 +29,12 @@ class PopulatedGpt(HalfOpenGpt):
     def unmap_region(self, span: Span) -> None:
         self.clear(self.pages_of(span))
 
-    def absent(self, leaf: Leaf | None, backing: Backing | None, prot: int) -> Fault | None:
+    def absent(self, leaf: Leaf | None, backing: Backing | None, prot: int) -> str | None:
         if leaf is None:
-            return Fault.NOMAP
+            return FC_NOMAP
         if backing is None:
-            return Fault.HOLE
-        return Fault.PROT if prot & ~backing.prot else None
+            return HOLE
+        return FC_PROT if prot & ~backing.prot else None
 
 
 REVISION = Revision(
