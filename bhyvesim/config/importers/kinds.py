@@ -7,5 +7,6 @@ KINDS = {
     "memmap": "memmap",
     "bhyve-config": "bhyve_config",
     "bhyve-command": "script",
+    "vm-bhyve": "vmbhyve",
     "propolis": "propolis",
 }

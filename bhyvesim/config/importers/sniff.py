@@ -22,6 +22,7 @@ _ORDER: tuple[str | Callable[[Source], str | None], ...] = (
     "memmap",
     wrong.own,
     "propolis",
+    "vm-bhyve",
     wrong.panic,
     wrong.qemu,
     "bhyve-command",
