@@ -8,5 +8,7 @@ KINDS = {
     "bhyve-config": "bhyve_config",
     "bhyve-command": "script",
     "vm-bhyve": "vmbhyve",
+    "zonecfg": "zonecfg",
+    "zone-json": "zonejson",
     "propolis": "propolis",
 }

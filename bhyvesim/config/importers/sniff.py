@@ -20,8 +20,10 @@ _NAMELESS = "imported"
 _ORDER: tuple[str | Callable[[Source], str | None], ...] = (
     wrong.replay,
     "memmap",
+    "zone-json",
     wrong.own,
     "propolis",
+    "zonecfg",
     "vm-bhyve",
     wrong.panic,
     wrong.qemu,
