@@ -10,5 +10,6 @@ KINDS = {
     "vm-bhyve": "vmbhyve",
     "zonecfg": "zonecfg",
     "zone-json": "zonejson",
+    "libvirt": "libvirt",
     "propolis": "propolis",
 }

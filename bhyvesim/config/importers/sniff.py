@@ -20,6 +20,7 @@ _NAMELESS = "imported"
 _ORDER: tuple[str | Callable[[Source], str | None], ...] = (
     wrong.replay,
     "memmap",
+    "libvirt",
     "zone-json",
     wrong.own,
     "propolis",
