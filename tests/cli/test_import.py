@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from bhyvesim.config.importers.bhyve import parse_memsize
-from bhyvesim.config.importers.draft import ImportProblem
+from bhyvesim.config.importers.memsize import parse_memsize
+from bhyvesim.config.importers.source import ImportProblem, Source
 from tests.cli.test_life import MEMMAP
 
 PASTED = f": frankenstein; sudo bhyvectl --vm=testvm --get-memmap\n{MEMMAP}: frankenstein;\n"
@@ -25,9 +25,10 @@ def imported(cli, vm_file):
 
 def test_the_reports_map_comes_back_byte_for_byte(cli, vm_file, imported):
     out, vm, err = imported(PASTED)
-    assert vm == {"name": "imported", "vmm": "propolis", "memory": "8G", "bootrom": "2M"}
-    assert "# Ignored: line 1: : frankenstein; sudo bhyvectl" in out
-    assert err.count("ignored") == 2
+    assert vm == {"name": "foreign", "vmm": "propolis", "memory": "8G", "bootrom": "2M"}
+    assert 'name: "foreign"  # none is given: the file\'s' in out
+    assert "# 2 settings have no meaning here; --verbose lists them" in out
+    assert err == "bhyvesim: 2 settings have no meaning here; --verbose lists them\n"
     cli("create", "--config", vm_file(out))
     assert cli("--get-memmap").out == MEMMAP
 
@@ -65,11 +66,28 @@ def test_bhyve_config(imported):
     )
     assert vm == {"name": "web", "vmm": "bhyve", "memory": "8G", "bootrom": "2M"}
     assert 'name: "web"  # name, line 1' in out
-    assert "its size is a guess" in out
+    assert "its size is assumed: its file is not here" in out
     assert err.splitlines() == [
-        "bhyvesim: ignored: cpus=4 (cpus, line 4)",
-        "bhyvesim: ignored: uuid=web (uuid, line 6)",
+        "bhyvesim: the ROM's size, 2M, is assumed: its file is not here",
+        "bhyvesim: 2 settings have no meaning here; --verbose lists them",
     ]
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_verbose_lists_what_has_no_meaning(cli, vm_file, where):
+    path = vm_file("memory.size=8G\ncpus=4\nuuid=x\n", "foreign")
+    argv = ("--verbose", "import", path) if where == "before" else ("import", path, "--verbose")
+    _, out, err = cli(*argv)
+    assert err.splitlines() == [
+        "bhyvesim: ignored: cpus=4 (cpus, line 2)",
+        "bhyvesim: ignored: uuid=x (uuid, line 3)",
+    ]
+    assert "# Ignored: cpus=4 (cpus, line 2)\n# Ignored: uuid=x (uuid, line 3)\n" in out
+
+
+def test_one_setting_is_counted_in_the_singular(imported):
+    _, _, err = imported("memory.size=8G\ncpus=4\n")
+    assert err == "bhyvesim: 1 setting has no meaning here; --verbose lists it\n"
 
 
 def test_bhyve_config_wired_with_a_framebuffer(cli, vm_file, imported):
@@ -99,15 +117,22 @@ def test_a_bhyve_command_line(imported):
         ("2M", None),
     ]
     assert "trapped MMIO" in out
-    assert "ignored: -s 0,hostbridge" in err
+    assert "2 settings have no meaning here" in err
 
 
 def test_propolis(imported):
     text = '[main]\nname = "p"\ncpus = 4\nmemory = 8192\nbootrom = "/r"\n[dev.x]\ndriver = "d"\n'
     _, vm, err = imported(text)
     assert vm == {"name": "p", "vmm": "propolis", "memory": "8G", "bootrom": "2M"}
-    assert "ignored: main.cpus = 4" in err
-    assert "ignored: dev.x.driver = d" in err
+    assert "2 settings have no meaning here" in err
+
+
+def test_a_propolis_server_has_no_memory_in_its_file(cli, vm_file):
+    text = 'bootrom = "/r"\n[block_dev.a]\ntype = "file"\n[dev.block0]\ndriver = "d"\n'
+    status, out, err = cli("import", vm_file(text, "server.toml"))
+    assert (status, out) == (2, "")
+    assert "propolis-server configuration, which holds no memory" in err
+    assert "instance spec of the API request" in err
 
 
 @pytest.mark.parametrize(
@@ -121,19 +146,21 @@ def test_propolis(imported):
     ],
 )
 def test_memory_sizes_by_bhyves_rule(text, size):
-    assert parse_memsize(text, "f", 1) == size
+    assert parse_memsize(text, Source("f", "", [], lambda path: None), 1) == size
 
 
 @pytest.mark.parametrize("text", ["", "1.5G", "8Q", "-1", "1" * 30, "08", "1048577", "0"])
 def test_what_is_no_memory_size(text):
     with pytest.raises(ImportProblem):
-        parse_memsize(text, "f", 1)
+        parse_memsize(text, Source("f", "", [], lambda path: None), 1)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "1: this is no file that can be imported"),
+        ("", "1: an empty file"),
+        (" \n\n", "1: an empty file"),
+        ("# nothing\n", "1: nothing but comments"),
         ("hello\n", "1: this is no file that can be imported"),
         (HEAD, "2: a memory map without rows"),
         (HEAD + "0    12XB     sysmem   0     RWX\n", "2: the length '12XB'"),
@@ -146,18 +173,30 @@ def test_what_is_no_memory_size(text):
             "3: a map at 0x10",
         ),
         (MEMMAP[:150], "3: "),
-        (b"\x00\x01\x02", "1: the character '\\x00'"),
+        (b"\x00\x01\x02", "1: a binary file"),
+        (b"\xff\xfea\0", "1: text in UTF-16"),
+        ("a\n\x1b[1m\n", "2: the character '\\x1b'"),
         (b"name=caf\xe9\nmemory.size=1G\n", "1: not UTF-8"),
         (b"a" * 2_000_000, "1: over 1048576 bytes"),
         ("memory.size=8X\n", "1: the memory size '8X'"),
-        ("name=x\nmemory.wired=maybe\n", "2: 'maybe' is no boolean"),
+        ("memory.size=1G\nmemory.wired=maybe\n", "2: 'maybe' is no boolean"),
         ("name=%(name)\n", "1: '%(name)' leads nowhere"),
         ("name=%(b)\nb=%(c)%(c)\nc=" + "x" * 4000 + "\n", "1: a value that grows without end"),
         ("memory.size=8G\nnonsense\n", "2: 'nonsense'"),
-        ("bhyve -m 8G -l 'x\n", "1: a command line: No closing quotation"),
+        ("bhyve -m 8G -l 'x\n", "1: a ' that is never closed"),
+        ("cpus=2\nname=x\n", "1: no memory is given in what seems to be a bhyve_config(5) file"),
+        ("memory.size=1G\nmemory.size=2G\n", "2: memory.size is '2G' here and '1G' on line 1"),
+        ("memory.size=1G\nlpc.bootrom=/a\nlpc.bootrom=/b\n", "3: lpc.bootrom is '/b' here"),
+        ("memory.size=1G\ndomains.0.size=1G\n", "2: '1G' gives a NUMA domain memory"),
+        ("".join(f"a{i}=%(a{i + 1})\n" for i in range(99)), "1: '%(a41)' leads nowhere"),
         ("bhyve -m\n", "1: option -m requires argument"),
         ("[main]\nmemory = 1.5\nbootrom = 'x'\n", "2: main.memory '1.5'"),
         ("[main]\nmemory = 1\n", "3: main.bootrom 'None'"),
+        ("[main]\nbootrom = 'x'\n", "1: no memory is given in what seems to be a propolis"),
+        ("[main]\nmemory = 0x" + "f" * 9999 + "\n", "2: main.memory 'a huge number'"),
+        ("[main]\nmemory = " + "9" * 9999 + "\n", "1: not TOML"),
+        ("[main]\nx = " + "[" * 9999 + "\n", "1: not TOML"),
+        ("main.x" + ".x" * 9999 + " = 1\n", "1: no memory is given"),
         ("[main\n", "1: this is no file"),
         ("[main]\nmemory = \n", "2: not TOML"),
     ],
@@ -183,4 +222,27 @@ def test_an_existing_file_is_not_overwritten(cli, vm_file, tmp_path):
 
 def test_a_name_that_no_vm_can_have(cli, vm_file):
     status, _, err = cli("import", vm_file("name=a/b\nmemory.size=1G\n", "foreign"))
-    assert (status, "names a path" in err) == (2, True)
+    assert status == 2
+    assert "foreign:1: the name 'a/b' names a path: expected --vm NAME" in err
+
+
+def test_dashes_o_is_output(cli, vm_file, tmp_path):
+    out = tmp_path / "out.yaml"
+    assert cli("import", vm_file(PASTED, "foreign"), "-o", out).status == 0
+    assert 'name: "foreign"' in out.read_text()
+
+
+def test_another_programs_line_ends_and_byte_order_mark(imported):
+    _, vm, _ = imported("\ufeffname=web\r\nmemory.size=8G\r\n")
+    assert (vm["name"], vm["memory"]) == ("web", "8G")
+
+
+def test_equal_values_may_stand_twice(imported):
+    _, vm, _ = imported("memory.size=4G\nmemory.size=4096M\n")
+    assert vm["memory"] == "4G"
+
+
+def test_a_variable_used_many_times_over_is_expanded_once(imported):
+    lines = "".join(f"a{i}=%(a{i + 1})%(a{i + 1})\n" for i in range(38))
+    _, vm, _ = imported(f"memory.size=1G\nname=x%(a0)\n{lines}a38=\n")
+    assert vm["name"] == "x"

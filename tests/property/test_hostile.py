@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bhyvesim.config.importers.sniff import KINDS, read_foreign
+from bhyvesim.config.importers.kinds import KINDS
+from bhyvesim.config.importers.sniff import read_foreign
 from bhyvesim.config.scenario import Sources
 from bhyvesim.config.vm import load
 from bhyvesim.errors import UsageError
@@ -86,7 +87,7 @@ def test_scenarios(text):
 
 
 @HARSH
-@given(damaged(*FOREIGN) | st.binary(max_size=200), st.none() | st.sampled_from(KINDS))
+@given(damaged(*FOREIGN) | st.binary(max_size=200), st.none() | st.sampled_from(list(KINDS)))
 def test_foreign_files(text, kind):
     message = refusal(read_foreign, text, "f", kind, lambda path: None)
     assert one_line_about_f(message)

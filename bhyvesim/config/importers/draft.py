@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from bhyvesim.errors import UsageError
 from bhyvesim.prot import format_prot
 from bhyvesim.units import format_size
 from bhyvesim.vmm.layouts import Layout
-
-
-class ImportProblem(UsageError):
-    """The source cannot be read as what it seems to be: ``file:line: what: expected …``."""
-
-    def __init__(self, source: str, line: int, what: str, expected: str) -> None:
-        super().__init__(f"{source}:{line}: {what}: expected {expected}")
 
 
 @dataclass(slots=True)
@@ -27,24 +20,29 @@ class Draft:
     kind: str
     name: str | None = None
     name_origin: str = ""
+    name_line: int = 1
     vmm: str = "bhyve"
     memory: int = 0
     memory_origin: str = ""
+    memory_line: int = 1
     bootrom: int = 0
     bootrom_origin: str = ""
     layout: Layout | None = None  # instead of vmm, memory and bootrom
     layout_origins: list[str] = field(default_factory=list)  # one a mapping
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # for the comments at the top
+    assumed: list[str] = field(default_factory=list)  # what the file does not say; for people
     ignored: list[str] = field(default_factory=list)
 
-    def text(self) -> str:
-        """The description in YAML, comments included."""
+    def text(self, *, verbose: bool = False) -> str:
+        """The description in YAML; its comments count what was ignored, or list it."""
         lines = [f"# From {_comment(self.source)} ({self.kind})."]
         lines += [f"# {_comment(note)}" for note in self.notes]
-        lines += [f"# Ignored: {_comment(what)}" for what in self.ignored]
-        lines.append(
-            _line("name", json.dumps(self.name or "imported", ensure_ascii=False), self.name_origin)
-        )
+        if verbose:
+            lines += [f"# Ignored: {_comment(what)}" for what in self.ignored]
+        elif self.ignored:
+            lines.append(f"# {meaningless(len(self.ignored))}")
+        name = json.dumps(self.name, ensure_ascii=False)
+        lines.append(_line("name", name, self.name_origin))
         if self.layout is None:
             lines.append(_line("vmm", self.vmm, "its layout of segments and slots"))
             lines.append(_line("memory", format_size(self.memory), self.memory_origin))
@@ -52,6 +50,10 @@ class Draft:
         else:
             lines += self._explicit(self.layout)
         return "\n".join(lines) + "\n"
+
+    def shape(self) -> tuple[object, ...]:
+        """What makes two drafts describe the same VM."""
+        return self.name, self.vmm, self.memory, self.bootrom, self.layout
 
     def _explicit(self, layout: Layout) -> Iterable[str]:
         yield "segments:"
@@ -66,6 +68,20 @@ class Draft:
                 f"len: {format_size(m.length)}, prot: {format_prot(m.prot)}{wired}"
             )
             yield f"  - {{{values}}}{_origin(origin)}"
+
+
+class Found(NamedTuple):
+    """One VM of a file: where it begins, and how to read it. Reading raises ImportProblem."""
+
+    line: int
+    read: Callable[[], Draft]
+
+
+def meaningless(count: int) -> str:
+    """How many settings have no meaning here, in a sentence without its full stop."""
+    if count == 1:
+        return "1 setting has no meaning here; --verbose lists it"
+    return f"{count} settings have no meaning here; --verbose lists them"
 
 
 def _line(key: str, value: str, origin: str) -> str:

@@ -6,7 +6,8 @@ import re
 from itertools import pairwise
 from typing import NamedTuple
 
-from bhyvesim.config.importers.draft import Draft, ImportProblem
+from bhyvesim.config.importers.draft import Draft, Found
+from bhyvesim.config.importers.source import ImportProblem, Source
 from bhyvesim.prot import parse_prot
 from bhyvesim.units import PAGE_SIZE, shorten
 from bhyvesim.vmm.layouts import LAYOUTS, Layout
@@ -23,6 +24,7 @@ _ROW = re.compile(
 )
 _SEG_ROW = re.compile(r"(?P<id>\d+)\s+(?P<length>\S+)\s+(?P<name>\S.*)", re.ASCII)
 _MAX_SEGIDS = 5
+_MAX_ROW = 500  # characters; bhyvectl's have under 200
 
 
 class _Row(NamedTuple):
@@ -35,12 +37,17 @@ class _Row(NamedTuple):
     wired: bool
 
 
-def looks_like(lines: list[str]) -> bool:
-    """Whether one of *lines* is the head of a memory map."""
-    return any(tuple(line.split()) == MAP_HEADER for line in lines)
+def looks_like(source: Source) -> bool:
+    """Whether one of its lines is the head of a memory map."""
+    return any(tuple(line.split()) == MAP_HEADER for line in source.lines)
 
 
-def read(lines: list[str], source: str) -> Draft:
+def read(source: Source) -> list[Found]:
+    """The one VM of *source*."""
+    return [Found(1, lambda: _read(source.lines, source.name))]
+
+
+def _read(lines: list[str], source: str) -> Draft:
     """The VM with that memory map. Raises ImportProblem.
 
     What stands before a head, or after the rows that follow it, is other output: it is
@@ -74,7 +81,7 @@ def read(lines: list[str], source: str) -> Draft:
 
 
 def _map_row(line: str, number: int, source: str, names: list[str]) -> _Row:
-    match = _ROW.fullmatch(line.rstrip())
+    match = _ROW.fullmatch(line.rstrip()) if len(line) < _MAX_ROW else None
     if match is None:
         raise ImportProblem(
             source, number, shorten(line), "Address Length Segment Offset Prot Flags"
@@ -154,10 +161,12 @@ def _arrange(draft: Draft, rows: list[_Row], segs: dict[int, tuple[int, str]]) -
         if _rows_of(layout) == shown and _segs_fit(layout, segs):
             draft.vmm, draft.memory, draft.bootrom = vmm, memory, bootrom
             lines = [str(row.line) for row in rows if row.name == "sysmem"]
+            draft.memory_line = min(row.line for row in rows if row.name == "sysmem")
             draft.memory_origin = f"the sysmem rows, line {' and '.join(lines)}"
             draft.bootrom_origin = "the bootrom row" if bootrom else "no bootrom row"
             return
     draft.notes.append("The map does not tell slot order: mappings are by address.")
+    draft.memory_line = rows[0].line
     draft.layout = _explicit(rows, segs, draft)
     draft.layout_origins = [f"line {row.line}" for row in rows]
 

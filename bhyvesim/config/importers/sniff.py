@@ -2,59 +2,136 @@
 
 from __future__ import annotations
 
-from bhyvesim.config.importers import bhyve, memmap, propolis
-from bhyvesim.config.importers.draft import Draft, ImportProblem
-from bhyvesim.errors import UsageError
-from bhyvesim.units import shorten
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import Any
 
-KINDS = ("memmap", "bhyve-config", "bhyve-command", "propolis")
-MAX_BYTES = 1 << 20
+from bhyvesim.config.importers import wrong
+from bhyvesim.config.importers.draft import Draft, Found
+from bhyvesim.config.importers.kinds import KINDS
+from bhyvesim.config.importers.source import FileSize, ImportProblem, OwnFile, Source, decode
+from bhyvesim.units import format_size, shorten
+from bhyvesim.vmm.spec import MAX_NAME_BYTES, name_problem
+
+_MAX_LISTED, _MAX_VMS = 20, 1000
+_NAMELESS = "imported"
+# What a text is taken for, the surest signs first; between the kinds, what is refused by name.
+_ORDER: tuple[str | Callable[[Source], str | None], ...] = (
+    wrong.replay,
+    "memmap",
+    "libvirt",
+    "zone-json",
+    wrong.own,
+    "propolis",
+    "zonecfg",
+    "vm-bhyve",
+    wrong.panic,
+    wrong.qemu,
+    "bhyve-command",
+    "bhyve-config",
+)
+_OWN = (wrong.replay, wrong.own)
 
 
-def read_foreign(data: bytes, source: str, kind: str | None, file_size: bhyve.FileSize) -> Draft:
-    """The VM that *data* describes; without *kind*, its text tells.
+def find(
+    data: bytes, name: str, kind: str | None, file_size: FileSize, vm: str | None = None
+) -> list[Found]:
+    """The VMs that *data* describes, each read when it is asked for; there is at least one.
 
-    *file_size* gives the size of a ROM's file, or None. Raises ImportProblem.
+    Without *kind* the text tells. *file_size* gives the size of a ROM's file, or None; *vm*
+    is a name to use instead of theirs. What describes the same VM again, as scripts do, is
+    left out. Raises ImportProblem.
     """
-    lines = _lines(data, source)
-    kind = kind or _kind(lines)
-    if kind == "memmap":
-        return memmap.read(lines, source)
-    if kind == "propolis":
-        return propolis.read(lines, source)
-    if kind == "bhyve-config":
-        return bhyve.read_config(lines, source, file_size)
-    if kind == "bhyve-command":
-        return bhyve.read_command(lines, source, file_size)
-    raise UsageError(
-        f"{source}:1: this is no file that can be imported: expected the output of bhyvectl "
-        "--get-memmap, a bhyve_config(5) file, a bhyve command line, or Propolis' TOML"
-    )
+    source = decode(data, name, file_size)
+    found: list[Found] = _reader(kind or _kind(source)).read(source)
+    if len(found) > _MAX_VMS:
+        raise ImportProblem(name, 1, f"{len(found)} VMs", f"at most {_MAX_VMS} in a file")
+    named = [Found(one.line, partial(_named, one, source, vm)) for one in found]
+    return _distinct(named) if len(named) > 1 else named
 
 
-def _lines(data: bytes, source: str) -> list[str]:
-    if len(data) > MAX_BYTES:
-        raise ImportProblem(source, 1, f"over {MAX_BYTES} bytes", "a smaller file")
-    lines = []
-    for number, raw in enumerate(data.split(b"\n"), start=1):
+def choose(found: list[Found], name: str, pick: int | None) -> Found:
+    """The one of *found*, or the one that *pick* counts to.
+
+    Raises ImportProblem, with a list, where there are several, or not so many.
+    """
+    if pick is not None and pick > len(found):
+        raise ImportProblem(name, 1, f"--pick {pick} of {len(found)}", _choices(found))
+    if pick is None and len(found) > 1:
+        raise ImportProblem(name, found[0].line, f"{len(found)} VMs", _choices(found))
+    return found[(pick or 1) - 1]
+
+
+def read_foreign(data: bytes, name: str, kind: str | None, file_size: FileSize) -> Draft:
+    """The one VM that *data* describes. Raises ImportProblem."""
+    return choose(find(data, name, kind, file_size), name, None).read()
+
+
+def _distinct(found: list[Found]) -> list[Found]:
+    """*found* without those that describe the same VM as one before."""
+    shapes: list[object] = []
+    kept = []
+    for one in found:
         try:
-            line = raw.rstrip(b"\r").decode("utf-8")
-        except UnicodeDecodeError:
-            raise ImportProblem(source, number, "not UTF-8", "text in UTF-8") from None
-        # bhyvectl itself prints one NUL, in front of the flags of a map.
-        line = line.replace("   \0", "   ")
-        odd = next((c for c in line if not c.isprintable() and c != "\t"), None)
-        if odd is not None:
-            raise ImportProblem(source, number, f"the character {shorten(odd)}", "printable text")
-        lines.append(line)
-    return lines
+            shape: object = one.read().shape()
+        except ImportProblem:
+            shape = one
+        if shape not in shapes:
+            shapes.append(shape)
+            kept.append(one)
+    return kept
 
 
-def _kind(lines: list[str]) -> str | None:
-    if memmap.looks_like(lines):
-        return "memmap"
-    if propolis.looks_like(lines):
-        return "propolis"
-    if bhyve.looks_like_command(lines):
-        return "bhyve-command"
-    return "bhyve-config" if bhyve.looks_like_config(lines) else None
+def _choices(found: list[Found]) -> str:
+    shown = []
+    for number, one in enumerate(found[:_MAX_LISTED], start=1):
+        try:
+            draft = one.read()
+            what = f"{draft.name}, {format_size(draft.memory)}"
+        except ImportProblem:
+            what = "unreadable"
+        shown.append(f"{number} (line {one.line}: {what})")
+    more = ", …" if len(found) > _MAX_LISTED else ""
+    return f"--pick with one of {', '.join(shown)}{more}"
+
+
+def _named(one: Found, source: Source, vm: str | None) -> Draft:
+    """The draft with a name that a VM can have: *vm*, else its own, else the file's."""
+    draft = one.read()
+    if vm is not None:
+        draft.name, draft.name_origin = vm, "--vm"
+    if draft.name is not None:
+        problem = name_problem(draft.name)
+        if problem is not None:
+            raise source.problem(
+                draft.name_line, f"the name {shorten(draft.name)} {problem}", "--vm NAME"
+            )
+        return draft
+    draft.name, draft.name_origin = _NAMELESS, "none is given"
+    if source.stem is not None:
+        draft.name, draft.name_origin = _fit(source.stem), "none is given: the file's"
+    return draft
+
+
+def _fit(stem: str) -> str:
+    """*stem* as a VM's name: what no name can hold becomes ``_``."""
+    name = "".join(c if c.isprintable() else "_" for c in stem)
+    short = name.encode()[:MAX_NAME_BYTES].decode("utf-8", "ignore")
+    return _NAMELESS if name_problem(short) else short
+
+
+def _reader(kind: str) -> Any:
+    return import_module(f"bhyvesim.config.importers.{KINDS[kind]}")
+
+
+def _kind(source: Source) -> str:
+    """The name of the kind that *source* is. Raises ImportProblem, saying what else it is."""
+    for seems in _ORDER:
+        if isinstance(seems, str):
+            if _reader(seems).looks_like(source):
+                return seems
+        elif (what := seems(source)) is not None:
+            kind = OwnFile if seems in _OWN else ImportProblem
+            raise kind(source.name, 1, f"this is {what}", "another program's file")
+    raise wrong.refuse(source)
