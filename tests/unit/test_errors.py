@@ -13,7 +13,7 @@ from bhyvesim import errors as e
 from bhyvesim.cli.getopt import OptionError
 from bhyvesim.cli.session import Stopped
 from bhyvesim.config.document import ConfigError
-from bhyvesim.config.importers.draft import ImportProblem
+from bhyvesim.config.importers.source import ImportProblem, OwnFile
 from bhyvesim.crash.dump import BadDump
 from bhyvesim.scenario.pool import WorkerDied
 from bhyvesim.vmspace.space import MapConflict
@@ -36,6 +36,7 @@ EXAMPLES = {
         Stopped("said", "report", "hung"),
         ConfigError("file.yaml", 3, 4, "what", "something else"),
         ImportProblem("file", 3, "what", "something else"),
+        OwnFile("file", 3, "what", "something else"),
         WorkerDied("said"),
         MapConflict("why"),
     )
