@@ -9,6 +9,7 @@ from bhyvesim.config import readers as r
 from bhyvesim.config.document import Node, Scalar, Sequence, parse
 from bhyvesim.gpt.revisions import REVISIONS
 from bhyvesim.kernel import Assertions
+from bhyvesim.machine.memory import Memmap
 from bhyvesim.prot import ALL
 from bhyvesim.pte.format import PFN_BITS
 from bhyvesim.units import MIB, format_size, shorten
@@ -16,7 +17,6 @@ from bhyvesim.vmm.layouts import BHYVE_ROM_WINDOW, LAYOUTS, PARTS
 from bhyvesim.vmm.spec import (
     Cpu,
     KernelSpec,
-    MappingSpec,
     SegmentSpec,
     TouchSpec,
     VmSpec,
@@ -54,7 +54,7 @@ def read_vm(node: Node) -> VmSpec:
                     f"{key} together with segments", f"either {key}, or segments and mappings"
                 )
         segments = fields.need("segments", r.items(_segment))
-        mappings = fields.need("mappings", r.items(_mapping))
+        mappings = fields.need("mappings", r.items(read_memmap))
         return VmSpec(name, kernel, cpu, segments, mappings, touches, track_dirty, apicv=apicv)
     vmm = fields.get("vmm", r.choice(*LAYOUTS), "propolis")
     memory = fields.need("memory", r.size)
@@ -148,15 +148,16 @@ def _segment_name(node: Node) -> str:
     return name
 
 
-def _mapping(node: Node) -> MappingSpec:
+def read_memmap(node: Node) -> Memmap:
+    """One memmap, page-aligned. Raises ConfigError."""
     fields = r.Fields(node, ("gpa", "segment", "offset", "len", "prot", "wired"))
-    return MappingSpec(
-        fields.need("gpa", r.address),
-        fields.need("segment", r.integer),
-        fields.get("offset", r.byte_count, 0),
-        fields.need("len", r.size),
-        fields.get("prot", r.prot, ALL),
-        fields.get("wired", r.boolean, False),
+    return Memmap(
+        gpa=fields.need("gpa", r.address),
+        segid=fields.need("segment", r.integer),
+        segoff=fields.get("offset", r.byte_count, 0),
+        length=fields.need("len", r.size),
+        prot=fields.get("prot", r.prot, ALL),
+        wired=fields.get("wired", r.boolean, False),
     )
 
 

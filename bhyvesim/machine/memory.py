@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from bhyvesim.prot import ALL
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SIZE
 
@@ -34,8 +35,8 @@ class Memmap(NamedTuple):
     length: int
     segid: int
     segoff: int
-    prot: int
-    wired: bool
+    prot: int = ALL
+    wired: bool = False
 
     @property
     def span(self) -> Span:

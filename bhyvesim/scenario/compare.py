@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bhyvesim.errors import KernelPanic, Refused
 from bhyvesim.gpt.rows import node_rows
 from bhyvesim.machine import contents
+from bhyvesim.machine.memory import Memmap
 from bhyvesim.machine.vm import Machine
 from bhyvesim.prot import format_prot
 from bhyvesim.scenario.model import Expectation, Observed, PanicExpectation
@@ -105,10 +106,8 @@ def _state(
     if expected.resident not in (None, gpt.resident):
         yield f"resident: {expected.resident}", f"resident: {gpt.resident}"
     if expected.memmap is not None:
-        maps = machine.memmaps
-        rows = tuple((m.gpa, m.length, m.segid, m.segoff, m.prot, m.wired) for m in maps)
-        if rows != expected.memmap:
-            yield f"memmap: {_rows(expected.memmap)}", f"memmap: {_rows(rows)}"
+        if tuple(machine.memmaps) != expected.memmap:
+            yield f"memmap: {_rows(expected.memmap)}", f"memmap: {_rows(machine.memmaps)}"
     for wanted in expected.pte:
         pte = gpt.entry(wanted.gpa >> 12)
         if wanted.value not in (None, pte):
@@ -137,10 +136,10 @@ def _state(
             yield f"{where}: {content.value:#x}", f"{where}: {got:#x}"
 
 
-def _rows(rows: tuple[tuple[int, int, int, int, int, bool], ...]) -> str:
+def _rows(memmaps: Sequence[Memmap]) -> str:
     shown = [
-        f"{gpa:#x} {length:#x} segment {segid}+{offset:#x} {format_prot(prot)}"
-        + (" wired" if wired else "")
-        for gpa, length, segid, offset, prot, wired in rows
+        f"{m.gpa:#x} {m.length:#x} segment {m.segid}+{m.segoff:#x} {format_prot(m.prot)}"
+        + (" wired" if m.wired else "")
+        for m in memmaps
     ]
     return "; ".join(shown) or "nothing"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from bhyvesim.errors import KernelHang, KernelStop
+from bhyvesim.machine.memory import Memmap
 from bhyvesim.vmm.spec import VmSpec
 
 if TYPE_CHECKING:
@@ -130,8 +131,7 @@ class ContentExpectation:
 class Expectation:
     """What must come of a step; None where nothing is said.
 
-    ``when`` limits it to cells: axis -> values. ``memmap`` rows are
-    ``(gpa, length, segid, offset, prot, wired)``; ``tables`` is level -> number of tables.
+    ``when`` limits it to cells: axis -> values. ``tables`` is level -> number of tables.
     """
 
     when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -153,7 +153,7 @@ class Expectation:
     value: Series | None = None
     byte: int | None = None
     resident: int | None = None
-    memmap: tuple[tuple[int, int, int, int, int, bool], ...] | None = None
+    memmap: tuple[Memmap, ...] | None = None
     pte: tuple[PteExpectation, ...] = ()
     tables: Mapping[int, int] = field(default_factory=dict)
     contents: tuple[ContentExpectation, ...] = ()

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from bhyvesim.gpt.access import Access
 from bhyvesim.machine import contents, npt
+from bhyvesim.machine.memory import Memmap
 from bhyvesim.scenario.cell import Cell
 from bhyvesim.scenario.model import Observed, Series
 from bhyvesim.units import PAGE_SIZE
 from bhyvesim.vmm import life
-from bhyvesim.vmm.spec import MappingSpec, SegmentSpec, TouchSpec
+from bhyvesim.vmm.spec import SegmentSpec, TouchSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,11 @@ class AllocMemseg:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    mapping: MappingSpec
+    memmap: Memmap
 
     def run(self, cell: Cell) -> Observed:
-        m = self.mapping
         before = cell.present()
-        cell.running.mmap_memseg(m.gpa, m.segid, m.segoff, m.length, m.prot, m.wired)
+        life.mmap(cell.running, self.memmap)
         return Observed(mapped=cell.present() - before)
 
 

@@ -12,18 +12,21 @@ from typing import Any
 
 from bhyvesim.crash.dump import BadDump, CrashDump, decode
 from bhyvesim.errors import StateError
+from bhyvesim.machine.memory import Memmap
 from bhyvesim.machine.snapshot import Snapshot
 from bhyvesim.machine.vm import Machine, MachineState
 from bhyvesim.store.maps import decode_maps
 from bhyvesim.store.store import CrashRow
 from bhyvesim.vmm.life import new_machine
-from bhyvesim.vmm.spec import KernelSpec, MappingSpec, SegmentSpec, TouchSpec, VmSpec
+from bhyvesim.vmm.spec import KernelSpec, SegmentSpec, TouchSpec, VmSpec
 from bhyvesim.vmspace.space import Hold
 
 
 def encode_spec(spec: VmSpec) -> str:
     """*spec* as JSON text."""
-    return _dumps(asdict(spec))
+    plain = asdict(spec)
+    plain["mappings"] = [m._asdict() for m in spec.mappings]
+    return _dumps(plain)
 
 
 def decode_spec(text: str) -> VmSpec:
@@ -32,7 +35,7 @@ def decode_spec(text: str) -> VmSpec:
     touches = plain["touches"]
     plain["kernel"] = KernelSpec(**plain["kernel"])
     plain["segments"] = tuple(SegmentSpec(**s) for s in plain["segments"])
-    plain["mappings"] = tuple(MappingSpec(**m) for m in plain["mappings"])
+    plain["mappings"] = tuple(Memmap(**m) for m in plain["mappings"])
     plain["touches"] = None if touches is None else tuple(TouchSpec(**t) for t in touches)
     return VmSpec(**plain)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from bhyvesim.machine.memory import Memmap
 from bhyvesim.prot import EXEC, READ
 from bhyvesim.units import GIB, MIB
-from bhyvesim.vmm.spec import MappingSpec, SegmentSpec
+from bhyvesim.vmm.spec import SegmentSpec
 
 LOWMEM_LIMIT = 3 * GIB
 HIGHMEM_BASE = ROM_END = 4 * GIB
@@ -21,7 +22,7 @@ class Layout(NamedTuple):
     """Segments to allocate, and memmaps to make, in slot order."""
 
     segments: tuple[SegmentSpec, ...]
-    mappings: tuple[MappingSpec, ...]
+    mappings: tuple[Memmap, ...]
 
 
 def split(memory: int) -> tuple[int, int]:
@@ -34,14 +35,14 @@ def propolis(memory: int, bootrom: int, pfns: Pfns) -> Layout:
     """Lowmem, ROM, highmem; the ROM's segment is mapped whole."""
     low, high = split(memory)
     parts = [
-        (SegmentSpec(0, "", low, pfns.get("lowmem")), MappingSpec(0, 0, 0, low)),
+        (SegmentSpec(0, "", low, pfns.get("lowmem")), Memmap(0, low, segid=0, segoff=0)),
         (
             SegmentSpec(1, "bootrom", bootrom, pfns.get("bootrom")),
-            MappingSpec(ROM_END - bootrom, 1, 0, bootrom, READ | EXEC),
+            Memmap(ROM_END - bootrom, bootrom, segid=1, segoff=0, prot=READ | EXEC),
         ),
         (
             SegmentSpec(2, "", high, pfns.get("highmem")),
-            MappingSpec(HIGHMEM_BASE, 2, 0, high),
+            Memmap(HIGHMEM_BASE, high, segid=2, segoff=0),
         ),
     ]
     return _layout(parts)
@@ -54,18 +55,18 @@ def bhyve(memory: int, bootrom: int, pfns: Pfns) -> Layout:
     parts = [
         (
             SegmentSpec(1, "", high, pfns.get("highmem")),
-            MappingSpec(HIGHMEM_BASE, 1, 0, high),
+            Memmap(HIGHMEM_BASE, high, segid=1, segoff=0),
         ),
-        (SegmentSpec(0, "", low, pfns.get("lowmem")), MappingSpec(0, 0, 0, low)),
+        (SegmentSpec(0, "", low, pfns.get("lowmem")), Memmap(0, low, segid=0, segoff=0)),
         (
             SegmentSpec(2, "bootrom", window, pfns.get("bootrom")),
-            MappingSpec(ROM_END - bootrom, 2, window - bootrom, bootrom, READ | EXEC),
+            Memmap(ROM_END - bootrom, bootrom, segid=2, segoff=window - bootrom, prot=READ | EXEC),
         ),
     ]
     return _layout(parts)
 
 
-def _layout(parts: list[tuple[SegmentSpec, MappingSpec]]) -> Layout:
+def _layout(parts: list[tuple[SegmentSpec, Memmap]]) -> Layout:
     there = [(segment, mapping) for segment, mapping in parts if mapping.length]
     return Layout(tuple(segment for segment, _ in there), tuple(mapping for _, mapping in there))
 

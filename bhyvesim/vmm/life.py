@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from bhyvesim.gpt.access import Access
 from bhyvesim.gpt.rows import PteRow, pte_rows
+from bhyvesim.machine.memory import Memmap
 from bhyvesim.machine.vm import Machine
 from bhyvesim.prot import EXEC, READ, WRITE
 from bhyvesim.span import Span
@@ -70,8 +71,14 @@ def allocate(machine: Machine, spec: VmSpec) -> None:
     """Make the segments and memmaps of *spec*."""
     for segment in spec.segments:
         machine.alloc_memseg(segment.segid, segment.length, segment.name, segment.host_pfn)
-    for m in spec.mappings:
-        machine.mmap_memseg(m.gpa, m.segid, m.segoff, m.length, m.prot, m.wired)
+    for memmap in spec.mappings:
+        mmap(machine, memmap)
+
+
+def mmap(machine: Machine, memmap: Memmap) -> None:
+    """Make *memmap*, in the lowest free slot."""
+    m = memmap
+    machine.mmap_memseg(m.gpa, m.segid, m.segoff, m.length, m.prot, m.wired)
 
 
 def boot(machine: Machine, spec: VmSpec) -> Booted:
@@ -95,7 +102,7 @@ def reboot(machine: Machine, spec: VmSpec) -> Rebooted:
     for m in slots:
         if m is None or m in machine.slots:
             continue
-        machine.mmap_memseg(m.gpa, m.segid, m.segoff, m.length, m.prot, m.wired)
+        mmap(machine, m)
     booted = boot(machine, spec)
     return Rebooted(booted, lost, machine.resident, present_pages(machine))
 

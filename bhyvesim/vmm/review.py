@@ -9,12 +9,12 @@ from itertools import pairwise
 from bhyvesim.gpt.levels import LEAF_SHIFT, LEAF_SPAN, table_span
 from bhyvesim.gpt.revisions import REVISIONS
 from bhyvesim.gpt.revisions.revision import VMSPACE_END
-from bhyvesim.machine.memory import MAX_MEMMAPS
+from bhyvesim.machine.memory import MAX_MEMMAPS, Memmap
 from bhyvesim.prot import READ
 from bhyvesim.vmm.layouts import ROM_END
 from bhyvesim.vmm.places import APIC_NAME, Place, holes, places_of
 from bhyvesim.vmm.rules import RULES, Rule, Severity
-from bhyvesim.vmm.spec import MappingSpec, SegmentSpec, VmSpec
+from bhyvesim.vmm.spec import SegmentSpec, VmSpec
 
 _LINE = table_span(3)
 
@@ -108,7 +108,7 @@ class _Reviewer:
                 )
             yield from self.one_mapping(i, m, self.segments_by_id.get(m.segid))
 
-    def one_mapping(self, i: int, m: MappingSpec, seg: SegmentSpec | None) -> Iterator[Finding]:
+    def one_mapping(self, i: int, m: Memmap, seg: SegmentSpec | None) -> Iterator[Finding]:
         end = m.span.end
         if seg is None or m.segoff + m.length > seg.length:
             why = f"past the end of segment {m.segid}" if seg else f"there is no segment {m.segid}"

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bhyvesim.gpt.revisions import NEWEST
-from bhyvesim.prot import ALL
-from bhyvesim.span import Span
+from bhyvesim.machine.memory import Memmap
 
 MAX_NAME_BYTES = 127
 
@@ -35,22 +34,6 @@ class SegmentSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class MappingSpec:
-    """A memmap to make, of bytes ``[segoff, segoff + length)`` of a segment."""
-
-    gpa: int
-    segid: int
-    segoff: int
-    length: int
-    prot: int = ALL
-    wired: bool = False
-
-    @property
-    def span(self) -> Span:
-        return Span.sized(self.gpa, self.length)
-
-
-@dataclass(frozen=True, slots=True)
 class TouchSpec:
     """Pages to be accessed, by a vCPU or a device; *prot* is what each access wants at once."""
 
@@ -71,7 +54,7 @@ class VmSpec:
     kernel: KernelSpec
     cpu: Cpu
     segments: tuple[SegmentSpec, ...]
-    mappings: tuple[MappingSpec, ...]
+    mappings: tuple[Memmap, ...]
     touches: tuple[TouchSpec, ...] | None = None
     track_dirty: bool = False
     vmm: str | None = None  # None where segments were given one by one

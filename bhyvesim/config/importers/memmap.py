@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from bhyvesim.config.importers.draft import Draft, Found
 from bhyvesim.config.importers.source import ImportProblem, Source
+from bhyvesim.machine.memory import Memmap
 from bhyvesim.prot import parse_prot
 from bhyvesim.units import PAGE_SIZE, shorten
 from bhyvesim.vmm.layouts import LAYOUTS, Layout
-from bhyvesim.vmm.spec import MappingSpec, SegmentSpec
+from bhyvesim.vmm.spec import SegmentSpec
 
 MAP_HEADER = ("Address", "Length", "Segment", "Offset", "Prot", "Flags")
 SEG_HEADER = ("ID", "Length", "Name")
@@ -204,7 +205,7 @@ def _explicit(rows: list[_Row], segs: dict[int, tuple[int, str]], draft: Draft) 
             by_name[row.name] = segid
         name, length = sizes[segid]
         sizes[segid] = (name, max(length, end))
-        mappings.append(MappingSpec(row.gpa, segid, row.offset, row.length, row.prot, row.wired))
+        mappings.append(Memmap(row.gpa, row.length, segid, row.offset, row.prot, row.wired))
     for segid, (length, name) in free.items():
         sizes[segid] = (name, length)
     segments = tuple(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import NamedTuple
 
 from bhyvesim.config.importers.draft import Draft
 from bhyvesim.config.importers.memsize import parse_memsize
 from bhyvesim.config.importers.source import Source
+from bhyvesim.machine.memory import Memmap
 from bhyvesim.units import MIB, PAGE_SIZE, format_size, shorten
 from bhyvesim.vmm.layouts import BHYVE_ROM_WINDOW, LAYOUTS, Layout
-from bhyvesim.vmm.spec import MappingSpec, SegmentSpec
+from bhyvesim.vmm.spec import SegmentSpec
 
 NAME, MEMORY, WIRED, ROM = "name", "memory.size", "memory.wired", "lpc.bootrom"
 ASSUMED_ROM = 2 * MIB
@@ -144,13 +144,13 @@ class Settings:
 def _spell_out(draft: Draft, wired: bool, framebuffer: Setting | None) -> None:
     """Segments one by one, for what the short form has no key for."""
     layout = LAYOUTS["bhyve"](draft.memory, draft.bootrom, {})
-    mappings = [m if m.segid == 2 else replace(m, wired=wired) for m in layout.mappings]
+    mappings = [m if m.segid == 2 else m._replace(wired=wired) for m in layout.mappings]
     segments = list(layout.segments)
     origins = [draft.bootrom_origin if m.segid == 2 else draft.memory_origin for m in mappings]
     if framebuffer is not None:
         segments.append(SegmentSpec(FRAMEBUFFER_SEGID, "framebuffer", FRAMEBUFFER))
         gpa = FRAMEBUFFER_GPA
-        mappings.append(MappingSpec(gpa, FRAMEBUFFER_SEGID, 0, FRAMEBUFFER, prot=3))
+        mappings.append(Memmap(gpa, FRAMEBUFFER, FRAMEBUFFER_SEGID, segoff=0, prot=3))
         origins.append(f"{framebuffer.origin}; the guest's firmware may place it elsewhere")
     draft.layout = Layout(tuple(segments), tuple(mappings))
     draft.layout_origins = origins

@@ -10,7 +10,7 @@ from bhyvesim.config import readers as r
 from bhyvesim.config.document import Mapping, Node, Scalar, Sequence
 from bhyvesim.config.scenarios import nodes as n
 from bhyvesim.config.scenarios.steps import STEPS
-from bhyvesim.prot import ALL
+from bhyvesim.config.vm import read_memmap
 from bhyvesim.scenario.model import (
     HANGING,
     PANIC_FUNCTIONS,
@@ -105,7 +105,7 @@ def _expectation(
         value=fields.get("value", n.series, None),
         byte=fields.get("byte", n.byte, None),
         resident=fields.get("resident", r.natural, None),
-        memmap=fields.get("memmap", r.items(_memmap_row), None),
+        memmap=fields.get("memmap", r.items(read_memmap), None),
         pte=fields.get("pte", _one_or_more(_pte), ()),
         tables=fields.get("tables", _tables, dict[int, int]()),
         contents=fields.get("contents", _one_or_more(_content), ()),
@@ -182,18 +182,6 @@ def _dirty_expectation(node: Node) -> tuple[int | None, int | None]:
         return r.natural(node), None
     fields = r.Fields(node, ("count", "pages"))
     return fields.get("count", r.natural, None), fields.get("pages", n.pages, None)
-
-
-def _memmap_row(node: Node) -> tuple[int, int, int, int, int, bool]:
-    fields = r.Fields(node, ("gpa", "len", "segment", "offset", "prot", "wired"))
-    return (
-        fields.need("gpa", r.address),
-        fields.need("len", r.size),
-        fields.need("segment", r.integer),
-        fields.get("offset", r.byte_count, 0),
-        fields.get("prot", r.prot, ALL),
-        fields.get("wired", r.boolean, False),
-    )
 
 
 def _pte(node: Node) -> PteExpectation:

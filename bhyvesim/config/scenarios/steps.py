@@ -7,12 +7,13 @@ from collections.abc import Callable
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Node
 from bhyvesim.config.scenarios import nodes as n
+from bhyvesim.machine.memory import Memmap
 from bhyvesim.machine.npt import FLAGS, OPERATIONS
 from bhyvesim.prot import ALL
 from bhyvesim.scenario import steps as do
 from bhyvesim.scenario.model import Action
 from bhyvesim.units import shorten
-from bhyvesim.vmm.spec import MappingSpec, SegmentSpec, TouchSpec
+from bhyvesim.vmm.spec import SegmentSpec, TouchSpec
 
 MAX_CONTENT = 256 << 20
 
@@ -35,13 +36,13 @@ def _alloc(fields: r.Fields) -> Action:
 
 def _map(fields: r.Fields) -> Action:
     return do.Map(
-        MappingSpec(
-            fields.need("gpa", n.number),
-            fields.need("segment", r.integer),
-            fields.get("offset", n.number, 0),
-            fields.need("len", n.number),
-            fields.get("prot", _raw_prot, ALL),
-            fields.get("wired", r.boolean, False),
+        Memmap(
+            gpa=fields.need("gpa", n.number),
+            segid=fields.need("segment", r.integer),
+            segoff=fields.get("offset", n.number, 0),
+            length=fields.need("len", n.number),
+            prot=fields.get("prot", _raw_prot, ALL),
+            wired=fields.get("wired", r.boolean, False),
         )
     )
 
