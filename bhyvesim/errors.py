@@ -65,6 +65,12 @@ class StateError(BhyvesimError):
     exit_code = 4
 
 
+class HostStopped(BhyvesimError):
+    """The simulated kernel under a stored VM panicked or hung; what is known of it is stored."""
+
+    exit_code = 3
+
+
 class Frame(NamedTuple):
     """One simulated kernel function that was under way, with the arguments worth showing."""
 

@@ -25,12 +25,13 @@ LAYERS = {
     "vmm": 5,
     "config": 7,
     "store": 7,
-    "report": 7,
-    "cli": 8,
-    "pytest_plugin": 9,
-    "__main__": 9,
+    "host": 8,
+    "report": 9,
+    "cli": 10,
+    "pytest_plugin": 11,
+    "__main__": 11,
 }
-SIBLINGS = {"config", "store", "report"}  # of one layer, and strangers to each other
+SIBLINGS = {"config", "store"}  # of one layer, and strangers to each other
 HOMES = {"click": {"cli"}, "sqlite3": {"store"}, "yaml": {"config"}, "rich": {"report", "cli"}}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from bhyvesim.cli.session import Stopped
-from bhyvesim.errors import BhyvesimError
+from bhyvesim.cli.session import Session
+from bhyvesim.errors import BhyvesimError, HostStopped
 
 PROGRAM = "bhyvesim"
 
@@ -18,17 +18,19 @@ def run(argv: list[str]) -> int:
     """
     from bhyvesim.cli.bhyvectl import is_bhyvectl_style
 
+    session = Session()
     try:
         if is_bhyvectl_style(argv):
             from bhyvesim.cli.bhyvectl import main as bhyvectl
 
-            return bhyvectl(argv)
+            return bhyvectl(argv, session)
         from bhyvesim.cli.root import main as root
 
-        return root(argv)
-    except Stopped as stopped:
-        print(stopped.report, file=sys.stderr)
-        print(f"{PROGRAM}: {stopped}", file=sys.stderr)
+        return root(argv, session)
+    except HostStopped as stopped:
+        from bhyvesim.cli.lifecycle import say_stopped
+
+        say_stopped(session, stopped)
         return stopped.exit_code
     except BhyvesimError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from bhyvesim.cli.bhyvectl_options import SIMULATED, TABLE
 from bhyvesim.cli.getopt import OptionError, parse
-from bhyvesim.cli.session import FORMATS, Format, Session, decoding
+from bhyvesim.cli.session import FORMATS, Format, Session
 from bhyvesim.errors import UsageError
 from bhyvesim.report.memory import memory_map, segments
-from bhyvesim.store.maps import Maps, decode_maps
+from bhyvesim.store.maps import Maps, decode_maps, decoding
 
 # Ours, beside bhyvectl's: never abbreviated, so that they make nothing ambiguous.
 OURS = {"config": True, "format": True, "replace": False, "quiet": False}
@@ -41,18 +41,19 @@ def is_bhyvectl_style(argv: Sequence[str]) -> bool:
     return seen_vm
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], session: Session) -> int:
     """Do what the options say, in bhyvectl's order, whatever order they came in."""
     options = _options(argv)
     gpa = _address(options["get-gpa-pmap"]) if "get-gpa-pmap" in options else None
-    session = Session(options.get("vm"), quiet="quiet" in options)
+    session.vm, session.quiet = options.get("vm"), "quiet" in options
     fmt = _format(options.get("format"))
     if "create" in options:
         _create(session, options)
     if "set-mem" in options:
-        from bhyvesim.cli.actions import set_memory
-
-        set_memory(session, _atoi(options["set-mem"]))
+        mebibytes = _atoi(options["set-mem"])
+        if mebibytes <= 0:
+            raise UsageError(f"--set-mem={mebibytes}: expected a number of MiB from 1 on")
+        session.host.set_memory(session.which(), mebibytes)
     _show_maps(session, options, fmt)
     _show_tables(session, options, gpa, fmt)
     return _end(session, options)
@@ -95,21 +96,21 @@ def _atoi(text: str) -> int:
 
 def _create(session: Session, options: dict[str, str]) -> None:
     """With --config the VM that it describes; without, as bhyvectl, one that has no memory."""
-    from bhyvesim.cli import actions
     from bhyvesim.cli.files import check_name, read_vm_file
     from bhyvesim.cli.lifecycle import say_created
+    from bhyvesim.vmm.spec import empty_vm
 
     if "config" in options:
         spec = read_vm_file(options["config"], session.vm)
     elif session.vm is not None:
         check_name(session.vm)
-        spec = actions.empty_vm(session.vm)
+        spec = empty_vm(session.vm)
     else:
         raise UsageError("--create wants --vm=NAME, or --config=FILE with a description")
     session.vm = spec.name
-    booted = actions.create(session, spec, replace="replace" in options)
+    created = session.host.create(spec, replace="replace" in options)
     if "config" in options:
-        say_created(session, spec, booted)
+        say_created(session, created)
 
 
 def _show_maps(session: Session, options: dict[str, str], fmt: Format | None) -> None:
@@ -135,10 +136,9 @@ def _show_tables(
 ) -> None:
     if not options.keys() & {"get-eptp", "get-gpa-pmap", "get-stats"}:
         return
-    from bhyvesim.cli.actions import inspect
     from bhyvesim.report import tables
 
-    machine = inspect(session)
+    machine = session.host.machine(session.stored_to_show().name)
     cpu = _atoi(options.get("cpu", "0"))
     if "get-eptp" in options:
         session.emit(tables.eptp(machine, cpu), fmt)
@@ -163,15 +163,14 @@ def _end(session: Session, options: dict[str, str]) -> int:
     ends = [name for name in ("force-reset", "force-poweroff", "destroy") if name in options]
     status = 0
     for name in ends:
-        from bhyvesim.cli import actions
         from bhyvesim.cli.lifecycle import say_destroyed, say_rebooted
 
         if name == "force-reset":
-            say_rebooted(session, *actions.reboot(session))
+            say_rebooted(session, session.host.reboot(session.which()))
         elif name == "force-poweroff":
-            actions.power_off(session)
+            session.host.power_off(session.which())
         else:
-            status = say_destroyed(session, *actions.destroy(session))
+            status = say_destroyed(session, session.host.destroy(session.which()))
     return status
 
 

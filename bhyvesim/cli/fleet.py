@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bhyvesim.cli.files import check_name, read_bytes
-from bhyvesim.cli.session import Session, decoding
+from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def _described(path: str) -> Subject:
 
 def _stored(session: Session, names: Sequence[str] | None) -> Iterator[Subject]:
     from bhyvesim.store.codec import decode_spec
+    from bhyvesim.store.maps import decoding
 
     with session.store.reading() as transaction:
         for name in transaction.names() if names is None else names:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from bhyvesim.cli.params import format_option
-from bhyvesim.cli.session import Format, Session, decoding
+from bhyvesim.cli.session import Format, Session
 from bhyvesim.kernel import build_name
 from bhyvesim.report.model import Column, Report
 from bhyvesim.store.codec import decode_spec
+from bhyvesim.store.maps import decoding
 from bhyvesim.units import format_size
 
 

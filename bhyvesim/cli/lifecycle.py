@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import click
 
@@ -15,13 +16,15 @@ from bhyvesim.cli.params import (
     format_option,
     vm_option,
 )
-from bhyvesim.cli.session import Format, Session, Stopped
-from bhyvesim.kernel import build_name
+from bhyvesim.cli.session import Format, Session
+from bhyvesim.errors import HostStopped
+from bhyvesim.host.host import Created, Destroyed, Rebooted, Stopped
+from bhyvesim.kernel import Warned, build_name
 from bhyvesim.prot import BY, READ, WRITE, format_prot
 from bhyvesim.report import lifecycle as layouts
 from bhyvesim.units import PAGE_SHIFT, format_size
-from bhyvesim.vmm.life import Booted, Rebooted
-from bhyvesim.vmm.spec import TouchSpec, VmSpec
+from bhyvesim.vmm.life import Booted
+from bhyvesim.vmm.spec import TouchSpec
 
 
 @click.command()
@@ -45,16 +48,15 @@ def create(
 
     --vm names it otherwise than the file does.
     """
-    from bhyvesim.cli import actions
     from bhyvesim.cli.files import read_vm_file
 
     spec = read_vm_file(config, session.vm)
     if gpt is not None:
         spec = dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, gpt=gpt))
-    booted = actions.create(session, spec, replace=replace)
-    say_created(session, spec, booted)
+    created = session.host.create(spec, replace=replace)
+    say_created(session, created)
     if fmt is not None:
-        session.emit(layouts.booted(spec, booted), fmt)
+        session.emit(layouts.booted(spec, created.booted), fmt)
 
 
 @click.command()
@@ -68,12 +70,10 @@ def reboot(session: Session, fmt: Format | None) -> None:
     On a kernel with bug 14042 this panics (exit status 3), or, on a production
     kernel, loses pages; a warning says which.
     """
-    from bhyvesim.cli import actions
-
-    spec, rebooted = actions.reboot(session)
-    say_rebooted(session, spec, rebooted)
+    rebooted = session.host.reboot(session.which())
+    say_rebooted(session, rebooted)
     if fmt is not None:
-        session.emit(layouts.rebooted(spec, rebooted), fmt)
+        session.emit(layouts.rebooted(rebooted.spec, rebooted.result), fmt)
 
 
 @click.command()
@@ -94,12 +94,12 @@ def touch(session: Session, gpa: int, length: int, prot: int, by: str, fmt: Form
 
     Stops at the first access that fails; the exit status is then 1.
     """
-    from bhyvesim.cli import actions
 
     if length == 0:
         raise click.BadParameter("0 is no length", param_hint="--len")
     _check_holder(prot, by)
-    access = actions.touch(session, TouchSpec(gpa, length, prot, by))
+    access, warnings = session.host.touch(session.which(), TouchSpec(gpa, length, prot, by))
+    say_warnings(session, warnings)
     session.emit(layouts.touched(access), fmt)
     return 0 if access.fault is None else 1
 
@@ -121,10 +121,9 @@ def hold(session: Session, gpa: int, prot: int, fmt: Format | None) -> int:
     While a page is held, whatever unmaps anything of the VM hangs the kernel, from 13896
     on (exit status 3). Prints the hold's id; exit status 1 where no page can be held.
     """
-    from bhyvesim.cli import actions
 
     _check_holder(prot, "device")
-    held = actions.hold(session, gpa, prot)
+    held = session.host.hold(session.which(), gpa, prot)
     session.emit(layouts.held(held), fmt)
     return 0 if held.fault is None else 1
 
@@ -136,9 +135,8 @@ def hold(session: Session, gpa: int, prot: int, fmt: Format | None) -> int:
 @click.pass_obj
 def release(session: Session, hold_id: int, clean: bool) -> None:
     """Release the hold ID, as 'hold' printed it."""
-    from bhyvesim.cli import actions
 
-    actions.release(session, hold_id, dirty=not clean)
+    session.host.release(session.which(), hold_id, dirty=not clean)
     session.note(f"released hold {hold_id}")
 
 
@@ -153,33 +151,56 @@ def destroy(session: Session, everything: bool, fmt: Format | None) -> int:
 
     Crash dumps stay. A VM that has panicked or hung is only forgotten: its kernel is gone.
     """
-    from bhyvesim.cli import actions
 
     if everything and session.vm is not None:
         raise click.UsageError("--all and --vm exclude each other")
-    outcomes = actions.destroy_all(session) if everything else [actions.destroy(session)]
+    host = session.host
+    outcomes = host.destroy_all() if everything else [host.destroy(session.which())]
     status = 0
-    for name, outcome in outcomes:
-        if isinstance(outcome, Stopped):
-            click.echo(outcome.report, err=True)
-            session.warn(str(outcome))
-            status = Stopped.exit_code
+    for outcome in outcomes:
+        if outcome.stopped is not None:
+            say_stopped(session, outcome.stopped)
+            status = outcome.stopped.exit_code
         else:
-            status = max(status, say_destroyed(session, name, outcome))
+            status = max(status, say_destroyed(session, outcome))
     if fmt is not None:
-        session.emit(layouts.destroyed([(name, *_outcome(o)) for name, o in outcomes]), fmt)
+        session.emit(layouts.destroyed(outcomes), fmt)
     return status
 
 
-def _outcome(outcome: int | str | Stopped) -> tuple[str, int | None]:
-    """A word for what became of a VM, and how many tables leaked."""
-    if isinstance(outcome, Stopped):
-        return outcome.state, None
-    return ("forgotten", None) if isinstance(outcome, str) else ("destroyed", outcome)
+def say_stopped(session: Session, stopped: HostStopped) -> None:
+    """A panic or hang: what the kernel had logged, the console's report, what to do next."""
+    from bhyvesim.report import crash
+
+    assert isinstance(stopped, Stopped)
+    say_warnings(session, stopped.warnings)
+    dump, number = stopped.dump, stopped.crash_id
+    click.echo(crash.console(crash.Crash(number, dump)), err=True)
+    if session.dry_run:
+        did = "hang" if dump.hung else "panic"
+        session.warn(f"dry run: {dump.vm} would {did} during {dump.operation}; nothing was stored")
+    else:
+        session.warn(
+            f"{stopped}; its dump is crash {number}: see 'bhyvesim explain {number}' and "
+            f"'bhyvesim crash show {number}'"
+        )
 
 
-def say_created(session: Session, spec: VmSpec, booted: Booted) -> None:
+def say_warnings(session: Session, warnings: Sequence[Warned]) -> None:
+    """The assertions that a warning kernel let pass, with their detail."""
+    for warned in warnings:
+        detail = ", ".join(
+            f"{key} {value}" if key in ("level", "index") else f"{key} {value:#x}"
+            for key, value in warned.facts.items()
+        )
+        pages = f", and {warned.times - 1} more pages alike" if warned.times > 1 else ""
+        session.note(f"{warned.message} [{detail}{pages}]")
+
+
+def say_created(session: Session, created: Created) -> None:
     """What came of a create, for the person at the terminal."""
+    say_warnings(session, created.warnings)
+    spec, booted = created.spec, created.booted
     build = build_name(spec.kernel.debug)
     session.note(
         f"created {spec.name}: {format_size(spec.memory)} on kernel {spec.kernel.gpt} {build}, "
@@ -193,9 +214,13 @@ def say_created(session: Session, spec: VmSpec, booted: Booted) -> None:
     _say_failures(session, booted)
 
 
-def say_rebooted(session: Session, spec: VmSpec, rebooted: Rebooted) -> None:
+def say_rebooted(session: Session, outcome: Rebooted) -> None:
     """What came of a reboot; a warning where the kernel lost pages or lost count."""
-    session.note(f"rebooted {spec.name}: the guest touched {rebooted.booted.accessed} pages")
+    say_warnings(session, outcome.warnings)
+    rebooted = outcome.result
+    session.note(
+        f"rebooted {outcome.spec.name}: the guest touched {rebooted.booted.accessed} pages"
+    )
     session.detail(
         f"{rebooted.booted.mapped} PTEs newly set, {rebooted.present} pages mapped, "
         f"{rebooted.resident} resident by the kernel's count"
@@ -214,12 +239,14 @@ def say_rebooted(session: Session, spec: VmSpec, rebooted: Rebooted) -> None:
         )
 
 
-def say_destroyed(session: Session, name: str, leaked: int | str) -> int:
-    """What came of a destroy (a word: how its kernel had ended); returns the exit status."""
-    if isinstance(leaked, str):
-        session.note(f"destroyed {name}, which had {leaked}; its crash dump stays")
-    elif leaked:
-        session.warn(f"warning: destroying {name} leaked {leaked} page tables")
+def say_destroyed(session: Session, outcome: Destroyed) -> int:
+    """What came of a destroy; returns the exit status."""
+    say_warnings(session, outcome.warnings)
+    name = outcome.name
+    if outcome.ended is not None:
+        session.note(f"destroyed {name}, which had {outcome.ended}; its crash dump stays")
+    elif outcome.leaked:
+        session.warn(f"warning: destroying {name} leaked {outcome.leaked} page tables")
         return 1
     else:
         session.note(f"destroyed {name}: no table, page or segment leaked")

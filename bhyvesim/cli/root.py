@@ -138,10 +138,10 @@ def root(ctx: click.Context, quiet: bool, verbose: bool) -> None:
     session.quiet, session.verbose = quiet, verbose
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str], session: Session) -> int:
     """Run a subcommand; returns the exit status, raises UsageError for click's complaints."""
     try:
-        result = root.main(args=argv, prog_name="bhyvesim", standalone_mode=False)
+        result = root.main(args=argv, prog_name="bhyvesim", standalone_mode=False, obj=session)
     except CommandMissing as error:
         click.echo(error.format_message(), err=True)
         return 2

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from bhyvesim.errors import BhyvesimError, Refused, StateError, UsageError
+from bhyvesim.errors import Refused, UsageError
 from bhyvesim.report.model import Report
 from bhyvesim.store.store import Store, Transaction, VmRow
 
+if TYPE_CHECKING:
+    from bhyvesim.host.host import Host
+
 Format = Literal["plain", "table", "json"]
 FORMATS: tuple[Format, ...] = ("plain", "table", "json")
-
-
-class Stopped(BhyvesimError):
-    """The simulated kernel panicked or hung, and its dump is stored; ``report`` is to be shown.
-
-    ``state`` is what became of the VM: panicked or hung.
-    """
-
-    exit_code = 3
-
-    def __init__(self, message: str, report: str, state: str) -> None:
-        super().__init__(message)
-        self.report = report
-        self.state = state
 
 
 class Session:
@@ -58,6 +45,18 @@ class Session:
         if names:
             raise UsageError(f"which VM? expected --vm=NAME, one of {', '.join(names)}")
         raise Refused("ENOENT", "there is no VM; 'create --config FILE' makes one")
+
+    @property
+    def host(self) -> Host:
+        """The host that commands work on."""
+        from bhyvesim.host.host import Host
+
+        return Host(self.store, self.now_ns, keep=not self.dry_run)
+
+    def which(self) -> str:
+        """:meth:`name`, where no transaction is open."""
+        with self.store.reading() as transaction:
+            return self.name(transaction)
 
     def stored(self) -> VmRow:
         """The VM that is meant, as it is stored."""
@@ -117,12 +116,3 @@ def _nearest(word: str, names: list[str]) -> str:
 
     near = get_close_matches(word[:200], names, n=1)
     return f"; did you mean {near[0]}?" if near else ""
-
-
-@contextmanager
-def decoding(name: str) -> Iterator[None]:
-    """A stored row that does not make sense is an unusable state, not a crash of ours."""
-    try:
-        yield
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise StateError(f"the state of {name} is damaged ({error}); nothing was written") from None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bhyvesim.gpt.access import Access
+from bhyvesim.host.host import Destroyed
 from bhyvesim.machine.vm import Held
 from bhyvesim.report.model import Column, Report
 from bhyvesim.vmm.life import Booted, Rebooted
@@ -49,14 +50,21 @@ def rebooted(spec: VmSpec, result: Rebooted) -> Report:
     return _counts(spec, ("NAME", "LOST", "RESIDENT", "MAPPED"), counts, data)
 
 
-def destroyed(outcomes: Sequence[tuple[str, str, int | None]]) -> Report:
-    """``(name, what became of it, leaked tables)`` of each VM."""
+def destroyed(outcomes: Sequence[Destroyed]) -> Report:
+    """What became of each VM, and how many tables leaked."""
+    words = [(o.name, _outcome(o), o.leaked) for o in outcomes]
     rows = tuple(
-        (name, word, "" if leaked is None else str(leaked)) for name, word, leaked in outcomes
+        (name, word, "" if leaked is None else str(leaked)) for name, word, leaked in words
     )
-    data = [{"name": name, "outcome": word, "leaked": leaked} for name, word, leaked in outcomes]
+    data = [{"name": name, "outcome": word, "leaked": leaked} for name, word, leaked in words]
     columns = (Column("NAME"), Column("OUTCOME"), Column("LEAKED", True))
     return Report(columns, rows, {"destroyed": data})
+
+
+def _outcome(outcome: Destroyed) -> str:
+    if outcome.stopped is not None:
+        return outcome.stopped.state
+    return "destroyed" if outcome.ended is None else "forgotten"
 
 
 def _counts(

@@ -6,9 +6,11 @@ Apart from :mod:`.codec` so that printing a memory map does not import the engin
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
+from bhyvesim.errors import StateError
 from bhyvesim.machine.memory import Memmap, Memseg
 
 
@@ -41,3 +43,12 @@ def decode_maps(text: str) -> Maps:
     segs = [Memseg(**seg) for seg in plain["segs"]]
     slots = [None if m is None else Memmap(**m) for m in plain["slots"]]
     return Maps(segs, slots, plain["next_host_pfn"])
+
+
+@contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """A stored row that does not make sense is an unusable state, not a crash of ours."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise StateError(f"the state of {name} is damaged ({error}); nothing was written") from None

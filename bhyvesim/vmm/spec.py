@@ -70,6 +70,11 @@ class VmSpec:
         return NPT_OF_CPU[self.cpu]
 
 
+def empty_vm(name: str) -> VmSpec:
+    """A VM without memory, as bhyvectl --create makes it."""
+    return VmSpec(name, KernelSpec(), "amd", (), ())
+
+
 def name_problem(name: str) -> str | None:
     """Why *name* cannot name a VM; None if it can. Source: vmm_dev.c, vmmdev_do_vm_create()."""
     if not name:

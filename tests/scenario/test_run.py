@@ -215,6 +215,8 @@ def test_a_guest_that_touches_a_hole_is_no_danger(cli, vm_file):
 def test_an_interrupt_from_the_keyboard(monkeypatch, capsys):
     import bhyvesim.cli.root as root
 
-    monkeypatch.setattr(root, "main", lambda argv: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        root, "main", lambda argv, session: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     assert command_line(["list"]) == 130
     assert capsys.readouterr().err == "bhyvesim: interrupted\n"

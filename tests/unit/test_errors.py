@@ -11,12 +11,13 @@ import pytest
 import bhyvesim
 from bhyvesim import errors as e
 from bhyvesim.cli.getopt import OptionError
-from bhyvesim.cli.session import Stopped
 from bhyvesim.config.document import ConfigError
 from bhyvesim.config.importers.source import ImportProblem, OwnFile
 from bhyvesim.crash.dump import BadDump
+from bhyvesim.host.host import Stopped
 from bhyvesim.scenario.pool import WorkerDied
 from bhyvesim.vmspace.space import MapConflict
+from tests.crash.test_dump import DUMP
 
 STACK = (e.Frame("vm_map_remove", (1, 1 << 63)), e.Frame("vm_reinit"))
 EXAMPLES = {
@@ -33,7 +34,8 @@ EXAMPLES = {
         e.KernelHang(("a lock", "another"), STACK, {"start": 0}),
         BadDump("problem", "something else"),
         OptionError("said"),
-        Stopped("said", "report", "hung"),
+        e.HostStopped("said"),
+        Stopped(DUMP, 7, ()),
         ConfigError("file.yaml", 3, 4, "what", "something else"),
         ImportProblem("file", 3, "what", "something else"),
         OwnFile("file", 3, "what", "something else"),
