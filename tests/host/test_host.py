@@ -65,7 +65,7 @@ def test_power_and_memory(host):
     assert [m.length for m in host.machine("x").memmaps] == [4 << 20]
     host.power_off("x")
     for again in (lambda: host.power_off("x"), lambda: host.touch("x", TouchSpec(0, 1, 1))):
-        with pytest.raises(Refused, match="EALREADY|EBUSY"):
+        with pytest.raises(Refused, match=r"EALREADY|EBUSY"):
             again()
     assert host.hold("x", 0, 3).id == 1
     host.release("x", 1, dirty=True)
