@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bhyvesim import Machine
 from bhyvesim.gpt.revisions import REVISIONS
-from bhyvesim.replay import Replayer, parse_line
+from bhyvesim.ops.replay import Replayer, parse_line
 from bhyvesim.vmm import life
 from bhyvesim.vmm.layouts import bhyve
 from bhyvesim.vmm.spec import KernelSpec, VmSpec

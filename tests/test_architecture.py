@@ -20,7 +20,7 @@ LAYERS = {
     "vmspace": 3,
     "machine": 4,
     "crash": 5,
-    "replay": 5,
+    "ops": 5,
     "scenario": 6,
     "vmm": 5,
     "config": 7,

@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 
 from bhyvesim.errors import BadValue, UsageError
-from bhyvesim.replay import Replayer, parse_line
+from bhyvesim.ops.replay import Replayer, parse_line
 
 _SHOWN = 10
 _LONG = 100_000  # bytes on disk from which a file gets a progress bar

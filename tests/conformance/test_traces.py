@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bhyvesim.replay import Replayer
+from bhyvesim.ops.replay import Replayer
 from tests.conformance.traces import TRACES
 from tests.oracle import Oracle
 

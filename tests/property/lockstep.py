@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bhyvesim.errors import KernelPanic
 from bhyvesim.machine.check import problems
 from bhyvesim.machine.vm import Machine
-from bhyvesim.replay import Replayer
+from bhyvesim.ops.replay import Replayer
 from tests.oracle import OLD, SINCE, Oracle
 
 PAGE = 4096

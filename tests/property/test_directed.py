@@ -8,8 +8,8 @@ from bhyvesim.gpt.engine import Gpt
 from bhyvesim.gpt.leaf import classes
 from bhyvesim.gpt.revisions import REVISIONS
 from bhyvesim.kernel import Kernel
+from bhyvesim.ops.replay import Replayer
 from bhyvesim.pte import EPT, FORMATS
-from bhyvesim.replay import Replayer
 from tests.oracle import Oracle
 
 PAGE = 4096

@@ -10,7 +10,7 @@ from bhyvesim.config.importers.sniff import read_foreign
 from bhyvesim.config.scenario import Sources
 from bhyvesim.config.vm import load
 from bhyvesim.errors import UsageError
-from bhyvesim.replay import Replayer, parse_line
+from bhyvesim.ops.replay import Replayer, parse_line
 
 VM = b"""name: testvm
 kernel: {gpt: "14042", debug: true}

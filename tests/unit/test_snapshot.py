@@ -9,7 +9,7 @@ from bhyvesim.errors import KernelStop
 from bhyvesim.gpt.revisions import REVISIONS
 from bhyvesim.machine import contents
 from bhyvesim.machine.check import problems
-from bhyvesim.replay import Replayer
+from bhyvesim.ops.replay import Replayer
 from bhyvesim.store.codec import decode_machine, encode_tables
 from bhyvesim.store.maps import encode_maps
 from bhyvesim.vmm.spec import KernelSpec, VmSpec

@@ -1,0 +1,100 @@
+"""Recorded operations: lines of JSON, run in memory, a result for each.
+
+Knows the format and the machine; reading files and printing is the command's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from bhyvesim.errors import BadValue, KernelHang, KernelPanic, Refused
+from bhyvesim.machine.vm import Machine, MachineState
+from bhyvesim.ops.keys import MISSING, read_keys
+from bhyvesim.ops.operations import OPERATIONS, Create, Operation, Result
+from bhyvesim.units import shorten
+
+
+class Step(NamedTuple):
+    """One operation as read, and the result that the file expects of it, if it says."""
+
+    op: dict[str, Any]
+    expected: Result | None
+
+
+def parse_line(line: str) -> Iterator[Step]:
+    """The steps of one line: an operation, or ``{"ops": […], "results": […]}``.
+
+    Raises BadValue where the line is neither.
+    """
+    try:
+        record = json.loads(line, object_pairs_hook=_unique)
+    except RecursionError:
+        raise BadValue("too deeply nested", "a JSON object") from None
+    except ValueError as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise BadValue(f"not JSON ({reason}{column})", "one JSON object a line") from None
+    if not isinstance(record, dict):
+        raise BadValue(f"{shorten(json.dumps(record))} is not an operation", "a JSON object")
+    if "ops" not in record:
+        yield Step(record, None)
+        return
+    ops, results = record["ops"], record.get("results")
+    if not isinstance(ops, list) or not all(isinstance(op, dict) for op in ops):
+        raise BadValue('"ops" is something else', "a list of operations")
+    if results is None:
+        results = [None] * len(ops)
+    if not isinstance(results, list) or len(results) != len(ops):
+        raise BadValue('"results" does not match "ops"', "a list with a result for each operation")
+    yield from map(Step, ops, results)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {shorten(twice)} stands twice")
+    return record
+
+
+def read_operation(record: dict[str, Any]) -> Operation:
+    """The operation that *record* is. Raises BadValue where it is malformed."""
+    name = record.get("op", MISSING)
+    if name is MISSING:
+        raise BadValue('the key "op" is missing', f"one of {', '.join(OPERATIONS)}")
+    cls = OPERATIONS.get(name) if isinstance(name, str) else None
+    if cls is None:
+        raise BadValue(f"unknown op {shorten(json.dumps(name))}", f"one of {', '.join(OPERATIONS)}")
+    return cls(**read_keys(cls.op, cls.keys, record))
+
+
+def result_of(operation: Operation, machine: Machine) -> Result:
+    """What *operation* comes to, refusals, panics and hangs included."""
+    try:
+        return operation.apply(machine)
+    except KernelPanic as panic:
+        return {"panic": {"function": panic.function, "message": panic.message}}
+    except KernelHang as hang:
+        return {"hang": {"function": hang.function}}
+    except Refused as refused:
+        return {"error": refused.errno_name}
+
+
+class Replayer:
+    """Runs operations on a machine in memory; ``create`` starts a fresh one."""
+
+    def __init__(self) -> None:
+        self.machine: Machine | None = None
+
+    def run(self, record: dict[str, Any]) -> Result:
+        """The result of *record*. Raises BadValue where it is malformed."""
+        operation = read_operation(record)
+        if isinstance(operation, Create):
+            self.machine = operation.machine()
+            return {"ok": 0}
+        if self.machine is None or self.machine.state is MachineState.DESTROYED:
+            return {"error": "ENOENT"}
+        return result_of(operation, self.machine)
