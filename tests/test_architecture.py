@@ -14,6 +14,7 @@ LAYERS = {
     "units": 0,
     "span": 0,
     "prot": 0,
+    "text": 0,
     "kernel": 0,
     "pte": 1,
     "gpt": 2,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from bhyvesim.cli.session import Session
+from bhyvesim.cli.streams import guarded
 from bhyvesim.errors import BhyvesimError, HostStopped
 
 PROGRAM = "bhyvesim"
@@ -16,6 +15,17 @@ def run(argv: list[str]) -> int:
     0 fine · 1 refused by the simulated kernel, or an expectation not met · 2 usage or
     configuration · 3 the simulated kernel panicked or hung · 4 the state is unusable.
     """
+    with guarded() as (out, err):
+        status = _decided(argv)
+        out.flush()
+        if out.failure is None or out.reader_is_gone:
+            return status
+        print(f"{PROGRAM}: {out.problem}", file=err)
+        return status or 1
+
+
+def _decided(argv: list[str]) -> int:
+    """What the command came to, whatever becomes of its output."""
     from bhyvesim.cli.bhyvectl import is_bhyvectl_style
 
     session = Session()
@@ -33,18 +43,8 @@ def run(argv: list[str]) -> int:
         say_stopped(session, stopped)
         return stopped.exit_code
     except BhyvesimError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        session.warn(str(error))
         return error.exit_code
-    except BrokenPipeError:
-        _silence_stdout()
-        return 1
     except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted", file=sys.stderr)
+        session.warn("interrupted")
         return 130
-
-
-def _silence_stdout() -> None:
-    """Keep the interpreter from complaining about a reader that went away."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import click
 
+from bhyvesim.cli.streams import reader_is_gone
 from bhyvesim.errors import BadValue, UsageError
 from bhyvesim.ops.replay import Replayer, parse_line
 
@@ -38,6 +39,8 @@ def replay(files: tuple[str, ...], check: bool) -> int:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     _run_line(replayer, line, path, number, checker)
+                if reader_is_gone():
+                    return 0
     if checker is None:
         sys.stdout.flush()
         return 0

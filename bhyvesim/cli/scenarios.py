@@ -19,6 +19,7 @@ from bhyvesim.report.model import Report
 from bhyvesim.scenario.discover import looks_like_a_scenario
 from bhyvesim.scenario.model import CellResult, Scenario
 from bhyvesim.scenario.pool import WorkerDied, cores, run_cells
+from bhyvesim.text import clean
 
 
 @click.command()
@@ -149,7 +150,7 @@ def _report(
         mine = [result for result in results if result.scenario == i]
         if not mine:
             continue
-        sys.stdout.write(f"{scenario.title} ({scenario.source})\n\n")
+        sys.stdout.write(f"{clean(scenario.title)} ({clean(scenario.source)})\n\n")
         session.emit(layouts.matrix(scenario, mine), fmt)
         sys.stdout.write("\n")
         for result in mine:

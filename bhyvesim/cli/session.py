@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from bhyvesim.errors import Refused, UsageError
 from bhyvesim.report.model import Report
 from bhyvesim.store.store import Store, Transaction, VmRow
+from bhyvesim.text import clean
 
 if TYPE_CHECKING:
     from bhyvesim.host.host import Host
@@ -108,7 +109,7 @@ class Session:
     def warn(self, text: str) -> None:
         """Tell the person, --quiet or not."""
         sys.stdout.flush()
-        print(f"bhyvesim: {text}", file=sys.stderr)
+        print(f"bhyvesim: {clean(text)}", file=sys.stderr)
 
 
 def _nearest(word: str, names: list[str]) -> str:

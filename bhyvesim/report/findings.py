@@ -10,6 +10,7 @@ from bhyvesim import __version__
 from bhyvesim.gpt.revisions import REVISIONS
 from bhyvesim.report.model import Column, Report
 from bhyvesim.report.scenario import escape_data, escape_property
+from bhyvesim.text import clean
 from bhyvesim.units import format_size
 from bhyvesim.vmm.review import Finding
 from bhyvesim.vmm.rules import RULES, Severity
@@ -39,7 +40,7 @@ def plain(found: Sequence[Located]) -> str:
         f = located.finding
         revisions = f" [endangers {', '.join(f.revisions)}]" if f.revisions else ""
         lines.append(
-            f"{located.place}: {f.severity.name.lower()} {f.rule.code} "
+            f"{clean(located.place)}: {f.severity.name.lower()} {f.rule.code} "
             f"({f.rule.name}): {f.message}{revisions}\n"
         )
     return "".join(lines)

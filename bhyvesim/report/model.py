@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, NamedTuple
+
+from bhyvesim.text import clean, clean_json
 
 
 class Column(NamedTuple):
@@ -34,7 +37,7 @@ class Report(NamedTuple):
             return self.exact
         if not self.rows:
             return ""
-        table = [tuple(column.name for column in self.columns), *self.rows]
+        table = [tuple(column.name for column in self.columns), *self.clean_rows()]
         widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
         lines = []
         for row in table:
@@ -48,4 +51,9 @@ class Report(NamedTuple):
 
     def json(self) -> str:
         """For programs."""
-        return json.dumps(self.data, indent=2, ensure_ascii=False) + "\n"
+        return clean_json(json.dumps(self.data, indent=2, ensure_ascii=False)) + "\n"
+
+    def clean_rows(self) -> Iterator[tuple[str, ...]]:
+        """The rows, fit to be shown."""
+        for row in self.rows:
+            yield tuple(map(clean, row))

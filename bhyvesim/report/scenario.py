@@ -11,6 +11,7 @@ from bhyvesim.gpt.revisions import REVISIONS
 from bhyvesim.kernel import build_name
 from bhyvesim.report.model import Column, Report
 from bhyvesim.scenario.model import CellResult, CellSpec, Failure, Scenario
+from bhyvesim.text import clean
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -51,12 +52,12 @@ def failure_text(scenario: Scenario, result: CellResult) -> str:
     assert failure is not None
     cell = scenario.cells[result.cell]
     return (
-        f"FAIL {scenario.title} {cell.name}\n"
-        f"  step      {failure.step}\n"
-        f"  at        {failure.place}\n"
-        f"  expected  {failure.expected}\n"
-        f"  got       {failure.got}\n"
-        f"  again     {reproduce(scenario, cell)}\n"
+        f"FAIL {clean(scenario.title)} {clean(cell.name)}\n"
+        f"  step      {clean(failure.step)}\n"
+        f"  at        {clean(str(failure.place))}\n"
+        f"  expected  {clean(failure.expected)}\n"
+        f"  got       {clean(failure.got)}\n"
+        f"  again     {clean(reproduce(scenario, cell))}\n"
     )
 
 
@@ -109,7 +110,7 @@ def github(scenario: Scenario, failure: Failure, cell: CellSpec) -> str:
 
 def escape_data(text: str) -> str:
     """*text* as the message of a workflow command."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return clean(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def escape_property(text: str) -> str:
@@ -170,5 +171,5 @@ def junit(
 
 
 def _xml(text: str) -> str:
-    """*text* without the characters that XML cannot hold."""
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+    """*text* without the characters that XML cannot hold, or that no reader should obey."""
+    return "\n".join(clean(_NOT_XML.sub("\N{REPLACEMENT CHARACTER}", t)) for t in text.split("\n"))

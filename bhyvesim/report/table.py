@@ -28,7 +28,7 @@ def draw(report: Report, stream: TextIO) -> None:
     for column in report.columns:
         justify: JustifyMethod = "right" if column.right else "left"
         table.add_column(Text(column.name), justify=justify, no_wrap=True)
-    for row in report.rows:
+    for row in report.clean_rows():
         table.add_row(*map(Text, row))
     width = console(stream, _WIDE).measure(table).maximum
     console(stream, width).print(table)

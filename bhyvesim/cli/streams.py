@@ -1,0 +1,90 @@
+"""Standard output and error, whose failures decide nothing.
+
+A disk that is full, a stream that is closed, a reader that went away, a name that the
+encoding lacks: none of these changes what the simulation came to, so none is raised. They
+are remembered, and said at the end where there is still somebody to say it to.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+
+class Guarded:
+    """A text stream that remembers its first failure, and takes the rest in silence."""
+
+    def __init__(self, stream: TextIO | None, name: str) -> None:
+        self._stream = stream
+        self.name = name
+        self.failure: Exception | None = None
+        if stream is None:
+            self.failure = OSError("it is closed")
+        else:
+            reconfigure = getattr(stream, "reconfigure", None)
+            if reconfigure is not None:
+                reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        self._try("write", text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._try("flush")
+
+    def isatty(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
+
+    @property
+    def reader_is_gone(self) -> bool:
+        """Whether the other end of a pipe was closed: what was asked for is not wanted any more."""
+        return isinstance(self.failure, BrokenPipeError)
+
+    @property
+    def problem(self) -> str:
+        """What went wrong, for people."""
+        strerror = getattr(self.failure, "strerror", None)
+        return f"{self.name}: {strerror or self.failure}"
+
+    def silence(self) -> None:
+        """Keep the interpreter from failing once more over what it still holds for us."""
+        if self.failure is not None and self._stream is not None:
+            try:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            except (OSError, ValueError):
+                return
+
+    def _try(self, action: str, *arguments: str) -> None:
+        if self.failure is not None or self._stream is None:
+            return
+        try:
+            getattr(self._stream, action)(*arguments)
+        except (OSError, ValueError) as error:
+            self.failure = error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def reader_is_gone() -> bool:
+    """Whether nobody reads standard output any more, so that work for it can stop."""
+    return bool(getattr(sys.stdout, "reader_is_gone", False))
+
+
+@contextmanager
+def guarded() -> Iterator[tuple[Guarded, Guarded]]:
+    """Within, sys.stdout and sys.stderr are guarded."""
+    before = sys.stdout, sys.stderr
+    out, err = Guarded(sys.stdout, "standard output"), Guarded(sys.stderr, "standard error")
+    sys.stdout, sys.stderr = out, err
+    try:
+        yield out, err
+    finally:
+        out.flush()
+        err.flush()
+        out.silence()
+        err.silence()
+        sys.stdout, sys.stderr = before

@@ -1,0 +1,40 @@
+"""Text from outside, made fit to be shown: one line, nothing that a terminal obeys, not endless."""
+
+from __future__ import annotations
+
+import re
+
+LIMIT = 1000
+
+# C0 and C1 controls, DEL, line and paragraph separators, marks that turn the direction of
+# text, lone surrogates (bytes that were no UTF-8), and characters without a width of their own.
+_UNFIT = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
+
+
+def clean(text: str, limit: int = LIMIT) -> str:
+    """*text* with what is unfit escaped, and cut after *limit* characters.
+
+    >>> clean("a\\n\\x1b[31mred")
+    'a\\\\n\\\\e[31mred'
+    """
+    shown = _UNFIT.sub(_escaped, text)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def clean_json(document: str) -> str:
+    """*document* (JSON text) with what is unfit inside its strings as ``\\u`` escapes."""
+    return _UNFIT_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
+
+
+_UNFIT_IN_JSON = re.compile(_UNFIT.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match[0]
+    if character in _SHORT:
+        return _SHORT[character]
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
