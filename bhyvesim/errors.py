@@ -60,7 +60,7 @@ class BadValue(UsageError):
 
 
 class StateError(BhyvesimError):
-    """The state file cannot be used; nothing was written."""
+    """The state file cannot be used; the message says whether anything was written."""
 
     exit_code = 4
 

@@ -4,48 +4,25 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any, NamedTuple
 
 from bhyvesim.errors import Refused, StateError
+from bhyvesim.store import outcome
+from bhyvesim.store.migrations import CRASH_TABLE, OLDEST_VERSION, VERSION, VM_TABLE, migrate
 
 APPLICATION_ID = 0x62687976  # "bhyv"
-SCHEMA_VERSION = 2
 WAIT_SECONDS = 10.0
 FILE_NAME = "state.sqlite3"
 
-_VM_TABLE = """CREATE TABLE vm (
-        name TEXT PRIMARY KEY,
-        state TEXT NOT NULL CHECK (state IN ('running', 'off', 'panicked', 'hung')),
-        spec TEXT NOT NULL,
-        maps TEXT NOT NULL,
-        tables TEXT NOT NULL,
-        resident TEXT NOT NULL,
-        crash INTEGER REFERENCES crash (id)
-    )"""
 _SCHEMA = (
-    _VM_TABLE,
-    """CREATE TABLE crash (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        vm TEXT NOT NULL,
-        time_ns TEXT NOT NULL,
-        record BLOB NOT NULL
-    )""",
+    VM_TABLE,
+    CRASH_TABLE,
     f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
+    f"PRAGMA user_version = {VERSION}",
 )
-
-# What brings a state file of an older version one version on, by that older version.
-_MIGRATIONS = {
-    1: (  # a VM may hang
-        "ALTER TABLE vm RENAME TO vm_1",
-        _VM_TABLE,
-        "INSERT INTO vm SELECT name, state, spec, maps, tables, resident, crash FROM vm_1",
-        "DROP TABLE vm_1",
-        "PRAGMA user_version = 2",
-    ),
-}
 
 
 def state_dir() -> str:
@@ -187,17 +164,13 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """A view that changes nothing; empty where there is no state file."""
-        with self._errors():
-            if not os.path.exists(self.path) or os.path.getsize(self.path) == 0:
-                yield Transaction(None)
-                return
-            db = self._connect(self.path)
-            try:
-                db.execute("BEGIN")
-                self._check(db, writing=False)
-                yield Transaction(db)
-            finally:
-                db.close()
+        if not self._is_there():
+            yield Transaction(None)
+            return
+        with self._errors(), closing(self._connect(self.path)) as db:
+            db.execute("BEGIN")
+            self._check(db)
+            yield Transaction(db)
 
     @contextmanager
     def writing(
@@ -208,78 +181,117 @@ class Store:
         Exceptions of the type *results* are outcomes, not failures: what was written stays.
         With *keep* false nothing does (a dry run).
         """
-        with self._errors():
-            path = self.path
-            if keep:
-                self._make_folder()
-            elif not os.path.exists(self.path):
-                path = ":memory:"
-            db = self._connect(path)
+        path = self.path if self._is_there() or keep else ":memory:"
+        if keep:
+            self._make_folder()
+        with self._errors(), closing(self._connect(path)) as db:  # rolls back if not committed
+            db.execute("BEGIN IMMEDIATE")
+            version = self._check(db)
+            if version is None:
+                for statement in _SCHEMA:
+                    db.execute(statement)
+            elif version < VERSION:
+                if keep:
+                    self._copy_aside(version)
+                migrate(db, version)
             try:
-                db.execute("BEGIN IMMEDIATE")
-                self._check(db, writing=True)
-                end = "COMMIT" if keep else "ROLLBACK"
-                try:
-                    yield Transaction(db)
-                except results:
-                    db.execute(end)
-                    raise
-                db.execute(end)
-            finally:
-                db.close()  # rolls back what was not committed
+                yield Transaction(db)
+            except results:
+                self._end(db, keep=keep)
+                raise
+            self._end(db, keep=keep)
+
+    def _end(self, db: sqlite3.Connection, *, keep: bool) -> None:
+        if not keep:
+            return
+        try:
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            problem = outcome.complaint(error, self.path, self.wait_seconds)
+            known = outcome.after_commit(db, error, self.path)
+            raise StateError(f"{problem}; {known}") from None
+
+    def _is_there(self) -> bool:
+        """Whether there is a state file with something in it.
+
+        Raises StateError where that cannot be told, or where there is something else.
+        """
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            loose = _loose_link(self.path)
+            if loose is None:
+                return False
+            raise StateError(f"{loose} is a link that leads nowhere") from None
+        except OSError as error:
+            raise StateError(f"{self.path} cannot be read: {error.strerror}") from None
+        if not stat.S_ISREG(found.st_mode):
+            raise StateError(f"{self.path} cannot be read: it is not a file")
+        return found.st_size > 0
 
     def _make_folder(self) -> None:
         """Ours alone; folders above it that are missing are made as usual."""
-        os.makedirs(os.path.dirname(os.path.abspath(self.folder)), exist_ok=True)
         try:
-            os.mkdir(self.folder, 0o700)
-        except FileExistsError:
-            if not os.path.isdir(self.folder):
-                raise
+            os.makedirs(os.path.dirname(os.path.abspath(self.folder)), exist_ok=True)
+            with suppress(FileExistsError):
+                os.mkdir(self.folder, 0o700)
+        except OSError as error:
+            problem = f"{self.folder} cannot be used: {error.strerror}"
+            raise StateError(f"{problem}; {outcome.NOTHING}") from None
 
     def _connect(self, path: str) -> sqlite3.Connection:
         return sqlite3.connect(path, timeout=self.wait_seconds, isolation_level=None)
 
-    def _check(self, db: sqlite3.Connection, *, writing: bool) -> None:
-        """Make the tables of a new file, bring an old one up to date when *writing*.
+    def _check(self, db: sqlite3.Connection) -> int | None:
+        """The version of the file; None of one that is new.
 
         Refuses a file that is not ours, or newer than we are. What older versions wrote can
         be read as it is.
         """
-        version = db.execute("PRAGMA user_version").fetchone()[0]
+        version: int = db.execute("PRAGMA user_version").fetchone()[0]
         application = db.execute("PRAGMA application_id").fetchone()[0]
         if version == 0 and application == 0:
             if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise StateError(f"{self.path} is not a bhyvesim state file; nothing was written")
-            for statement in _SCHEMA:
-                db.execute(statement)
-        elif application != APPLICATION_ID:
-            raise StateError(f"{self.path} is not a bhyvesim state file; nothing was written")
-        elif writing and version in _MIGRATIONS:
-            for older in range(version, SCHEMA_VERSION):
-                for statement in _MIGRATIONS[older]:
-                    db.execute(statement)
-        elif version != SCHEMA_VERSION and version not in _MIGRATIONS:
+                raise StateError(f"{self.path} is not a bhyvesim state file; {outcome.NOTHING}")
+            return None
+        if application != APPLICATION_ID:
+            raise StateError(f"{self.path} is not a bhyvesim state file; {outcome.NOTHING}")
+        if not OLDEST_VERSION <= version <= VERSION:
             raise StateError(
                 f"{self.path} has state version {version}, this bhyvesim reads version "
-                f"{SCHEMA_VERSION}: use the bhyvesim that wrote it; nothing was written"
+                f"{VERSION}: use the bhyvesim that wrote it; {outcome.NOTHING}"
             )
+        return version
+
+    def _copy_aside(self, version: int) -> None:
+        """Keep the file of an old *version* beside the new one, whole or not at all."""
+        copy = f"{self.path}.v{version}"
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(f"{copy}.new")
+            with (
+                closing(self._connect(self.path)) as old,
+                closing(self._connect(f"{copy}.new")) as new,
+            ):
+                old.backup(new)
+            os.replace(f"{copy}.new", copy)
+        except OSError as error:
+            problem = f"{copy} cannot be written: {error.strerror}"
+            raise StateError(f"{problem}; {outcome.NOTHING}") from None
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """SQLite's and the file system's errors as StateError."""
+        """SQLite's errors before a COMMIT as StateError."""
         try:
             yield
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error) or "busy" in str(error):
-                raise StateError(
-                    f"{self.path} was in use by another command for {self.wait_seconds:g} s; "
-                    "nothing was written"
-                ) from None
-            raise StateError(f"{self.path} cannot be used: {error}") from None
         except sqlite3.Error as error:
-            raise StateError(
-                f"{self.path} is damaged ({error}); nothing was written: move it away to start anew"
-            ) from None
-        except OSError as error:
-            raise StateError(f"{self.folder} cannot be used: {error.strerror}") from None
+            problem = outcome.complaint(error, self.path, self.wait_seconds)
+            raise StateError(f"{problem}; {outcome.NOTHING}") from None
+
+
+def _loose_link(path: str) -> str | None:
+    """The symbolic link on the way to *path*, which is not there, that leads nowhere; if any."""
+    path = os.path.abspath(path)
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return None if os.path.exists(path) else path

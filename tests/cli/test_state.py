@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from contextlib import closing
 
+import click
 import pytest
 
+from bhyvesim.cli.params import complete_vm
+from bhyvesim.cli.root import root
 from bhyvesim.errors import StateError
 from bhyvesim.store.store import Store
 
@@ -86,9 +92,123 @@ def test_a_damaged_row_is_refused(cli, config, state, column):
     assert "the state of testvm is damaged" in err
 
 
-def test_a_folder_that_is_a_file(cli, config, tmp_path):
-    (tmp_path / "state").write_text("not a folder")
-    assert cli("create", "--config", config("testvm")).status == 4
+def a_file_for_the_folder(state, monkeypatch):
+    state.parent.write_text("not a folder")
+    return f"{state} cannot be read: Not a directory"
+
+
+def a_file_above_the_folder(state, monkeypatch):
+    monkeypatch.setenv("BHYVESIM_STATE_DIR", f"{state.parent}/below")
+    state.parent.write_text("not a folder")
+    return f"{state.parent}/below/state.sqlite3 cannot be read: Not a directory"
+
+
+def a_folder_for_the_file(state, monkeypatch):
+    state.mkdir(parents=True)
+    return f"{state} cannot be read: it is not a file"
+
+
+def a_loose_link_for_the_file(state, monkeypatch):
+    state.parent.mkdir()
+    state.symlink_to("gone")
+    return f"{state} is a link that leads nowhere"
+
+
+def a_loose_link_for_the_folder(state, monkeypatch):
+    state.parent.symlink_to("gone")
+    return f"{state.parent} is a link that leads nowhere"
+
+
+@pytest.fixture(
+    params=[
+        a_file_for_the_folder,
+        a_file_above_the_folder,
+        a_folder_for_the_file,
+        a_loose_link_for_the_file,
+        a_loose_link_for_the_folder,
+        errno.EACCES,
+        errno.EIO,
+        errno.ELOOP,
+    ],
+    ids=lambda param: getattr(param, "__name__", None) or errno.errorcode[param],
+)
+def unreadable(request, monkeypatch, state):
+    """A state that cannot be read; what is said of it."""
+    if callable(request.param):
+        return request.param(state, monkeypatch)
+    look = os.stat
+
+    def failing(path, *args, **kwargs):
+        if path == str(state):
+            raise OSError(request.param, os.strerror(request.param), path)
+        return look(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "stat", failing)
+    return f"{state} cannot be read: {os.strerror(request.param)}"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "list",
+        "--get-memmap",
+        "--vm=x --get-stats",
+        "crash list",
+        "explain",
+        "reboot",
+        "destroy --all",
+        "create --config {}",
+        "create --dry-run --config {}",
+    ],
+)
+def test_a_state_that_cannot_be_read_is_not_an_empty_one(cli, config, unreadable, command):
+    status, out, err = cli(*command.format(config("testvm")).split())
+    assert (status, out, err) == (4, "", f"bhyvesim: {unreadable}\n")
+
+
+def test_completion_says_nothing_of_a_state_that_cannot_be_read(unreadable, capfd):
+    completing = {"COMP_WORDS": "bhyvesim reboot --vm ", "COMP_CWORD": "3"}
+    ctx = click.Context(root)
+    assert complete_vm(ctx, root.params[0], "") == []
+    if "Not a directory" in unreadable or "link" in unreadable or "not a file" in unreadable:
+        done = subprocess.run(
+            [sys.executable, "-m", "bhyvesim"],
+            env={**os.environ, **completing, "_BHYVESIM_COMPLETE": "bash_complete"},
+            capture_output=True,
+            check=False,
+        )
+        assert (done.stdout.strip(), done.stderr) == (b"", b"")
+    assert capfd.readouterr() == ("", "")
+
+
+def _as_nobody(pipe) -> None:
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    try:
+        with Store().reading() as transaction:
+            pipe.send(transaction.names())
+    except StateError as error:
+        pipe.send(str(error))
+
+
+def test_a_folder_that_may_not_be_searched(cli, config, state):
+    cli("create", "--config", config("testvm"))
+    state.parent.chmod(0)
+    ours, theirs = multiprocessing.Pipe()
+    with ours, theirs:
+        process = multiprocessing.get_context("fork").Process(target=_as_nobody, args=(theirs,))
+        process.start()
+        assert ours.recv() == f"{state} cannot be read: Permission denied"
+        process.join()
+    state.parent.chmod(0o700)
+
+
+def test_an_empty_file_is_an_empty_state(cli, state):
+    state.parent.mkdir()
+    state.touch()
+    assert cli("list") == (0, "", "")
 
 
 def test_commands_wait_for_each_other_and_then_give_up(cli, config, state):

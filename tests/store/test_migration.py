@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from bhyvesim.store.codec import decode_crash
+from bhyvesim.store.migrations import MIGRATIONS, OLDEST_VERSION, VERSION
+from bhyvesim.store.store import Store
 
 OLD = Path(__file__).with_name("state-0.1.sqlite3")
 
@@ -20,11 +25,8 @@ def state(tmp_path):
 
 
 def version(path):
-    db = sqlite3.connect(path)
-    try:
+    with closing(sqlite3.connect(path)) as db:
         return db.execute("PRAGMA user_version").fetchone()[0]
-    finally:
-        db.close()
 
 
 def test_what_0_1_stored_is_all_there(state, cli):
@@ -42,8 +44,39 @@ def test_what_0_1_stored_is_all_there(state, cli):
 
 def test_the_first_write_brings_it_up_to_date(state, cli):
     assert cli("--vm=testvm", "reboot").status == 0
-    assert version(state) == 2
+    assert version(state) == VERSION
     assert cli("list").out.count("\n") == 5
+    kept = state.with_name("state.sqlite3.v1")
+    assert version(kept) == 1
+    with closing(sqlite3.connect(kept)) as db, closing(sqlite3.connect(OLD)) as old:
+        for table in ("vm", "crash"):
+            query = f"SELECT * FROM {table} ORDER BY 1"
+            assert db.execute(query).fetchall() == old.execute(query).fetchall()
+
+
+def test_a_dump_of_0_1_becomes_a_machine(state, cli):
+    before = json.loads(cli("crash", "show", "--format", "json").out)
+    assert cli("--vm=testvm", "destroy").status == 0
+    assert json.loads(cli("crash", "show", "--format", "json").out) == before
+    with Store().reading() as transaction:
+        row = transaction.crash(1)
+    assert isinstance(row.record, bytes)
+    with closing(sqlite3.connect(OLD)) as old:
+        (text,) = old.execute("SELECT record FROM crash").fetchone()
+    assert decode_crash(row).machine().dump() == json.loads(text)["dump"]
+
+
+def test_a_dry_run_migrates_nothing(state, cli):
+    assert cli("--vm=testvm", "destroy", "--dry-run").status == 0
+    assert version(state) == 1
+    assert [path.name for path in state.parent.iterdir()] == ["state.sqlite3"]
+
+
+def test_migrations_are_ordered_and_named():
+    assert [migration.to for migration in MIGRATIONS] == list(
+        range(OLDEST_VERSION + 1, VERSION + 1)
+    )
+    assert len({migration.name for migration in MIGRATIONS}) == len(MIGRATIONS)
 
 
 @pytest.mark.usefixtures("state")
