@@ -8,9 +8,10 @@ import sys
 import click
 
 from bhyvesim.cli.files import check_name, read_bytes, write_text
-from bhyvesim.cli.params import vm_option
-from bhyvesim.cli.session import Session
+from bhyvesim.cli.params import format_option, vm_option
+from bhyvesim.cli.session import Format, Session
 from bhyvesim.config.importers.kinds import KINDS
+from bhyvesim.errors import UsageError
 
 
 def _set_verbose(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
@@ -19,19 +20,22 @@ def _set_verbose(ctx: click.Context, param: click.Parameter, wanted: bool) -> No
 
 
 @click.command("import")
-@click.argument("source", metavar="FILE", type=click.Path())
+@click.argument(
+    "sources", metavar="FILES-OR-FOLDERS...", type=click.Path(), nargs=-1, required=True
+)
 @click.option(
-    "--from", "kind", type=click.Choice(tuple(KINDS)), help="What FILE is; else its text tells."
+    "--from", "kind", type=click.Choice(tuple(KINDS)), help="What they are; else their text tells."
 )
 @click.option(
     "-o",
     "--output",
-    metavar="FILE",
-    help="A new file. [default: standard output]",
+    metavar="PATH",
+    help="A new file for one VM, a folder for several. [default: standard output]",
 )
 @click.option(
     "--pick", metavar="N", type=click.IntRange(1), help="The Nth VM of a file with several."
 )
+@click.option("--check", is_flag=True, help="Review what was read, as 'bhyvesim check' does.")
 @click.option(
     "--verbose",
     is_flag=True,
@@ -40,19 +44,57 @@ def _set_verbose(ctx: click.Context, param: click.Parameter, wanted: bool) -> No
     help="List the settings that have no meaning here.",
 )
 @vm_option
+@format_option
 @click.pass_obj
 def import_vm(
-    session: Session, source: str, kind: str | None, output: str | None, pick: int | None
-) -> None:
-    """Write a VM description from another program's file (- is standard input).
+    session: Session,
+    sources: tuple[str, ...],
+    kind: str | None,
+    output: str | None,
+    pick: int | None,
+    check: bool,
+    fmt: Format | None,
+) -> int:
+    """Write VM descriptions from other programs' files (- is standard input).
 
     Reads the pasted output of bhyvectl --get-memmap (and --get-memseg), bhyve_config(5)
-    files, shell scripts that call bhyve, and the TOML of propolis-standalone. Comments say
-    where each value came from. A file without the size of the memory is refused.
+    files, shell scripts that call bhyve, vm-bhyve's configurations, zonecfg export and
+    info, the JSON of zadm and vmadm, libvirt's XML of bhyve domains, and the TOML of
+    propolis-standalone. Comments say where each value came from. A file without the
+    size of the memory is refused; only of an illumos zone without ram is the brand's
+    default taken, and said.
+
+    Of several files, a folder, or with --check, a table tells what became of each. Exit
+    status 2 when a file could not be read; else, with --check, 1 for warnings and errors.
     """
     if session.vm is not None:
         check_name(session.vm)
-    _import_one(session, source, kind, output, pick)
+    several = len(sources) > 1 or os.path.isdir(sources[0])
+    into_folder = output is not None and (os.path.isdir(output) or output.endswith("/"))
+    if not (several or into_folder or check):
+        if fmt is not None:
+            raise UsageError("--format with one file: expected several, a folder, or --check")
+        _import_one(session, sources[0], kind, output, pick)
+        return 0
+    if several:
+        _refuse_for_several(session, output, pick, check)
+    from bhyvesim.cli.import_many import Batch
+
+    batch = Batch(session, kind, check=check, pick=pick)
+    batch.write_to(output, folder=several or into_folder)
+    for source in sources:
+        batch.take(source)
+    return batch.report(fmt)
+
+
+def _refuse_for_several(
+    session: Session, output: str | None, pick: int | None, check: bool
+) -> None:
+    for option, given in (("--vm", session.vm), ("--pick", pick)):
+        if given is not None:
+            raise UsageError(f"{option} with several files: expected one")
+    if output is None and not check:
+        raise UsageError("where to? expected --output FOLDER for several files, or --check")
 
 
 def _import_one(

@@ -27,7 +27,7 @@ COMMANDS = {
     "matrix": ("matrix", "matrix", "Say on which kernels VMs are safe."),
     "check": ("advice", "check", "Review VM descriptions without running them."),
     "explain": ("advice", "explain", "Explain a panic with the numbers of its case."),
-    "import": ("importing", "import_vm", "Write a description from another program's file."),
+    "import": ("importing", "import_vm", "Write descriptions from other programs' files."),
     "config": ("starting", "config", "Write a commented VM description to begin with."),
     "completion": ("starting", "completion", "Print the completion script of a shell."),
     "schema": ("schema", "schema", "Print the JSON Schema of VM descriptions or scenarios."),

@@ -48,16 +48,25 @@ def plain(found: Sequence[Located]) -> str:
 
 def fleet(reviewed: Sequence[tuple[str, int, Sequence[Finding]]], unread: Sequence[str]) -> Report:
     """A row a VM: its worst finding, and the kernels that some finding endangers."""
-    rows = []
-    for source, memory, found in reviewed:
-        worst = max((f.severity for f in found), default=None)
-        endangered = {name for f in found for name in f.revisions}
-        names = ", ".join(name for name in REVISIONS if name in endangered)
-        word = "ok" if worst in (None, Severity.NOTE) else str(worst.name).lower()
-        rows.append((source, format_size(memory), word, names))
+    rows = [
+        (source, format_size(memory), verdict(found), ", ".join(endangered(found)))
+        for source, memory, found in reviewed
+    ]
     rows += [(source, "", "unreadable", "") for source in unread]
     columns = (Column("FILE OR VM"), Column("MEMORY", True), Column("VERDICT"), Column("NOT ON"))
     return Report(columns, tuple(rows), {})
+
+
+def verdict(found: Sequence[Finding]) -> str:
+    """The severity of the worst of a VM's findings; ``ok`` where none is more than a note."""
+    worst = max((f.severity for f in found), default=Severity.NOTE)
+    return "ok" if worst == Severity.NOTE else worst.name.lower()
+
+
+def endangered(found: Sequence[Finding]) -> list[str]:
+    """The revisions that some of a VM's findings endanger, oldest first."""
+    names = {name for f in found for name in f.revisions}
+    return [name for name in REVISIONS if name in names]
 
 
 def data(found: Sequence[Located], unread: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def test_a_configuration_file_beside_m_is_told_of(imported):
 def test_several_calls_are_listed_and_one_is_picked(imported, refused):
     text = "bhyve -m 1G a &\nbhyve -m 2G b &\nbhyve -m $1 c\n"
     listed = "1 (line 2: a, 1G), 2 (line 3: b, 2G), 3 (line 4: unreadable)"
-    assert refused(SH + text).startswith(f"2: 3 VMs: expected --pick with one of {listed}")
+    assert refused(SH + text).startswith(f"2: 3 VMs: expected --pick with one of {listed}; or all")
     assert imported(SH + text, "--pick", "2")[0] == {
         "name": "b",
         "vmm": "bhyve",

@@ -93,7 +93,7 @@ def _choices(found: list[Found]) -> str:
             what = "unreadable"
         shown.append(f"{number} (line {one.line}: {what})")
     more = ", …" if len(found) > _MAX_LISTED else ""
-    return f"--pick with one of {', '.join(shown)}{more}"
+    return f"--pick with one of {', '.join(shown)}{more}; or all, with -o FOLDER/"
 
 
 def _named(one: Found, source: Source, vm: str | None) -> Draft:

@@ -1,0 +1,82 @@
+"""What became of the files that were imported together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bhyvesim.report import findings
+from bhyvesim.report.model import Column, Report
+from bhyvesim.units import format_size
+from bhyvesim.vmm.review import Finding
+
+
+@dataclass(slots=True)
+class Imported:
+    """A file, or one VM of it: what was read, or why it could not be."""
+
+    source: str
+    vm: str | None = None
+    memory: int | None = None  # bytes
+    bootrom: int | None = None  # bytes
+    output: str | None = None  # the file that was written
+    error: str | None = None
+    found: list[Finding] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """The severity of the worst finding, ``ok`` for none worse than a note."""
+        if self.error is not None:
+            return "unreadable" if self.memory is None else "not written"
+        return findings.verdict(self.found)
+
+    @property
+    def endangered(self) -> list[str]:
+        """The revisions that some finding endangers, oldest first."""
+        return findings.endangered(self.found)
+
+
+def summary(
+    rows: Sequence[Imported],
+    found: Sequence[findings.Located],
+    *,
+    reviewed: bool,
+    written: bool,
+) -> Report:
+    """A row a VM, and a row a file that could not be read."""
+    columns = [Column("FILE"), Column("VM"), Column("MEMORY", True), Column("ROM", True)]
+    columns += [Column("VERDICT"), Column("NOT ON")] if reviewed else []
+    columns += [Column("OUTPUT")] if written else []
+    data = {
+        "files": [_data(row, reviewed) for row in rows],
+        "findings": findings.data(found)["findings"],
+    }
+    return Report(tuple(columns), tuple(_row(row, reviewed, written) for row in rows), data)
+
+
+def _row(row: Imported, reviewed: bool, written: bool) -> tuple[str, ...]:
+    cells = [row.source, row.vm or "", _size(row.memory), _size(row.bootrom)]
+    if reviewed:
+        cells += [row.verdict, ", ".join(row.endangered)]
+    if written:
+        cells.append(row.output or row.verdict)
+    return tuple(cells)
+
+
+def _data(row: Imported, reviewed: bool) -> dict[str, Any]:
+    judged = reviewed and row.error is None
+    return {
+        "file": row.source,
+        "vm": row.vm,
+        "memory": row.memory,
+        "bootrom": row.bootrom,
+        "output": row.output,
+        "verdict": row.verdict if judged else None,
+        "endangers": row.endangered if judged else None,
+        "error": row.error,
+    }
+
+
+def _size(size: int | None) -> str:
+    return "" if size is None else format_size(size)
