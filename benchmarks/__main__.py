@@ -12,7 +12,7 @@ from pathlib import Path
 import pyperf
 
 from benchmarks.cases import COPIES, FAULTS, SIZES, memory_of, recorded_lines, recorded_operations
-from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.kernel.revisions import REVISIONS
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "performance.md"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bhyvesim import Machine
-from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops.replay import Replayer, parse_line
 from bhyvesim.vmm import life
 from bhyvesim.vmm.layouts import bhyve

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bhyvesim.errors import BhyvesimError, KernelHang, KernelPanic, NotRunning, Refused
-    from bhyvesim.gpt.access import Access
-    from bhyvesim.machine.vm import BatchAccess, Held, Machine, MemoryStats
+    from bhyvesim.kernel.gpt.access import Access
+    from bhyvesim.kernel.machine import BatchAccess, Held, Machine, MemoryStats
 
 __version__ = "0.1.0"
 
@@ -29,14 +29,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Access": "bhyvesim.gpt.access",
-    "BatchAccess": "bhyvesim.machine.vm",
+    "Access": "bhyvesim.kernel.gpt.access",
+    "BatchAccess": "bhyvesim.kernel.machine",
     "BhyvesimError": "bhyvesim.errors",
-    "Held": "bhyvesim.machine.vm",
+    "Held": "bhyvesim.kernel.machine",
     "KernelHang": "bhyvesim.errors",
     "KernelPanic": "bhyvesim.errors",
-    "Machine": "bhyvesim.machine.vm",
-    "MemoryStats": "bhyvesim.machine.vm",
+    "Machine": "bhyvesim.kernel.machine",
+    "MemoryStats": "bhyvesim.kernel.machine",
     "NotRunning": "bhyvesim.errors",
     "Refused": "bhyvesim.errors",
 }

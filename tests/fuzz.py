@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.kernel.revisions import REVISIONS
 from tests.property.lockstep import lockstep
 
 ROUND = settings(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bhyvesim.cli.schema import SCHEMAS
-from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.vmm.rules import RULES
 from tools.commands import all_commands
 

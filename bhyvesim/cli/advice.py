@@ -12,7 +12,7 @@ from bhyvesim.cli.fleet import Subject, gather, report_unread
 from bhyvesim.cli.params import complete_vm, vm_option
 from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
-from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.report import findings
 from bhyvesim.report.explain import explain as tell
 from bhyvesim.store.codec import decode_crash

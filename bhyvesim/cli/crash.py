@@ -11,7 +11,7 @@ import click
 from bhyvesim.cli.group import Group
 from bhyvesim.cli.params import format_option
 from bhyvesim.cli.session import Format, Session
-from bhyvesim.kernel import build_name
+from bhyvesim.kernel.calls import build_name
 from bhyvesim.report import crash as layouts
 from bhyvesim.report.model import Column, Report
 from bhyvesim.store.codec import decode_crash

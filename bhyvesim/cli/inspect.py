@@ -6,7 +6,7 @@ import click
 
 from bhyvesim.cli.params import format_option
 from bhyvesim.cli.session import Format, Session
-from bhyvesim.kernel import build_name
+from bhyvesim.kernel.calls import build_name
 from bhyvesim.report.model import Column, Report
 from bhyvesim.store.codec import decode_spec
 from bhyvesim.store.maps import decoding

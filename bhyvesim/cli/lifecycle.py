@@ -19,7 +19,7 @@ from bhyvesim.cli.params import (
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import HostStopped
 from bhyvesim.host.host import Created, Destroyed, Rebooted, Stopped
-from bhyvesim.kernel import Warned, build_name
+from bhyvesim.kernel.calls import Warned, build_name
 from bhyvesim.prot import BY, READ, WRITE, format_prot
 from bhyvesim.report import lifecycle as layouts
 from bhyvesim.units import PAGE_SHIFT, format_size

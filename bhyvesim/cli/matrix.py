@@ -8,7 +8,7 @@ from bhyvesim.cli.fleet import Fleet, gather, report_unread
 from bhyvesim.cli.params import REVISION, complete_vm, format_option
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import UsageError
-from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.report import verdicts as layouts
 from bhyvesim.scenario.pool import cores, run_cells
 from bhyvesim.scenario.verdict import KernelChoice, life_on, verdicts

@@ -43,7 +43,7 @@ class RevisionType(click.ParamType):  # type: ignore[type-arg]
     name = "revision"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from bhyvesim.gpt.revisions import REVISIONS
+        from bhyvesim.kernel.revisions import REVISIONS
 
         if value not in REVISIONS:
             self.fail(f"{value[:40]!r} is not one of {', '.join(REVISIONS)}", param, ctx)
@@ -52,7 +52,7 @@ class RevisionType(click.ParamType):  # type: ignore[type-arg]
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        from bhyvesim.gpt.revisions import REVISIONS
+        from bhyvesim.kernel.revisions import REVISIONS
 
         return [
             CompletionItem(name, help=revision.summary)

@@ -38,7 +38,7 @@ COMMANDS = {
 def _print_version(ctx: click.Context, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
-    from bhyvesim.gpt.revisions import REVISIONS
+    from bhyvesim.kernel.revisions import REVISIONS
 
     click.echo(f"bhyvesim {__version__}\n\nkernel revisions, oldest first:")
     for revision in REVISIONS.values():

@@ -8,7 +8,7 @@ import click
 
 from bhyvesim.cli.files import write_text
 from bhyvesim.cli.group import Group
-from bhyvesim.gpt.revisions import NEWEST, REVISIONS
+from bhyvesim.kernel.revisions import NEWEST, REVISIONS
 
 STARTER = f"""\
 # A VM for bhyvesim. 'bhyvesim schema vm' prints the schema of this file.

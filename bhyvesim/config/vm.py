@@ -7,11 +7,11 @@ from typing import cast
 
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Node, Scalar, Sequence, parse
-from bhyvesim.gpt.revisions import REVISIONS
-from bhyvesim.kernel import Assertions
-from bhyvesim.machine.memory import Memmap
+from bhyvesim.kernel.calls import Assertions
+from bhyvesim.kernel.memory import Memmap
+from bhyvesim.kernel.pte.format import PFN_BITS
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.prot import ALL
-from bhyvesim.pte.format import PFN_BITS
 from bhyvesim.units import MIB, format_size, shorten
 from bhyvesim.vmm.layouts import BHYVE_ROM_WINDOW, LAYOUTS, PARTS
 from bhyvesim.vmm.spec import (

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bhyvesim.errors import BadValue, Frame, KernelHang, KernelStop
-from bhyvesim.machine.plain import from_plain, to_plain
-from bhyvesim.machine.snapshot import Snapshot
-from bhyvesim.machine.vm import Machine
+from bhyvesim.kernel.machine import Machine
+from bhyvesim.kernel.plain import from_plain, to_plain
+from bhyvesim.kernel.snapshot import Snapshot
 
 VERSION = 1
 MAX_BYTES = 1 << 30  # unpacked; a dump of a million scattered pages has some 40 MB

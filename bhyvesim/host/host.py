@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from bhyvesim.crash.dump import CrashDump, encode
 from bhyvesim.errors import BadValue, HostStopped, KernelStop, Refused
-from bhyvesim.gpt.access import Access
-from bhyvesim.kernel import Warned
-from bhyvesim.machine.vm import Held, Machine, MachineState
+from bhyvesim.kernel.calls import Warned
+from bhyvesim.kernel.gpt.access import Access
+from bhyvesim.kernel.machine import Held, Machine, MachineState
 from bhyvesim.store import codec
 from bhyvesim.store.maps import decoding, encode_maps
 from bhyvesim.store.store import Store, Transaction, VmRow

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from bhyvesim.errors import BadValue
-from bhyvesim.machine.vm import check_hold
+from bhyvesim.kernel.machine import check_hold
 from bhyvesim.prot import ALL, parse_prot
 from bhyvesim.units import parse_bitmap, parse_size, shorten
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bhyvesim.errors import BadValue
-from bhyvesim.gpt.access import Access as AccessResult
-from bhyvesim.gpt.revisions import REVISIONS
-from bhyvesim.kernel import Assertions
-from bhyvesim.machine import npt
-from bhyvesim.machine.vm import Machine, check_hold
+from bhyvesim.kernel import npt
+from bhyvesim.kernel.calls import Assertions
+from bhyvesim.kernel.gpt.access import Access as AccessResult
+from bhyvesim.kernel.machine import Machine, check_hold
+from bhyvesim.kernel.pte import FORMATS
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops import keys as k
 from bhyvesim.ops.keys import Key
 from bhyvesim.prot import BY
-from bhyvesim.pte import FORMATS
 
 Result = dict[str, Any]
 _OK: Result = {"ok": 0}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from bhyvesim.errors import BadValue, KernelHang, KernelPanic, Refused
-from bhyvesim.machine.vm import Machine, MachineState
+from bhyvesim.kernel.machine import Machine, MachineState
 from bhyvesim.ops.keys import MISSING, read_keys
 from bhyvesim.ops.operations import OPERATIONS, Create, Operation, Result
 from bhyvesim.units import shorten

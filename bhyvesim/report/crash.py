@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import UsageError
-from bhyvesim.gpt.revisions import REVISIONS
-from bhyvesim.kernel import build_name
+from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.report.memory import memory_map, segments
 
 HOST = "bhyvesim"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bhyvesim.crash.dump import CrashDump
-from bhyvesim.gpt.levels import LEAF_SPAN
-from bhyvesim.kernel import build_name
-from bhyvesim.machine.memory import APIC_SPAN
-from bhyvesim.pte import FORMATS
-from bhyvesim.pte.format import pfn_of
+from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.gpt.levels import LEAF_SPAN
+from bhyvesim.kernel.memory import APIC_SPAN
+from bhyvesim.kernel.pte import FORMATS
+from bhyvesim.kernel.pte.format import pfn_of
 from bhyvesim.report.memory import SYSMEM
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SIZE

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bhyvesim import __version__
-from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.report.model import Column, Report
 from bhyvesim.report.scenario import escape_data, escape_property
 from bhyvesim.text import clean

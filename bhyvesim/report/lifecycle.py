@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bhyvesim.gpt.access import Access
 from bhyvesim.host.host import Destroyed
-from bhyvesim.machine.vm import Held
+from bhyvesim.kernel.gpt.access import Access
+from bhyvesim.kernel.machine import Held
 from bhyvesim.report.model import Column, Report
 from bhyvesim.vmm.life import Booted, Rebooted
 from bhyvesim.vmm.spec import VmSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bhyvesim.machine.memory import Memmap, Memseg
+from bhyvesim.kernel.memory import Memmap, Memseg
 from bhyvesim.prot import format_prot
 from bhyvesim.report.humanize import humanize
 from bhyvesim.report.model import Column, Report

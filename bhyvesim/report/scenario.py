@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from bhyvesim.gpt.revisions import REVISIONS
-from bhyvesim.kernel import build_name
+from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.report.model import Column, Report
 from bhyvesim.scenario.model import CellResult, CellSpec, Failure, Scenario
 from bhyvesim.text import clean

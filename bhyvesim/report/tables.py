@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bhyvesim.gpt.levels import ROOT_LEVEL
-from bhyvesim.gpt.walk import table_frame, walk
-from bhyvesim.machine.memory import Memmap, Memseg
-from bhyvesim.machine.vm import Machine
+from bhyvesim.kernel.gpt.levels import ROOT_LEVEL
+from bhyvesim.kernel.gpt.walk import table_frame, walk
+from bhyvesim.kernel.machine import Machine
+from bhyvesim.kernel.memory import Memmap, Memseg
 from bhyvesim.report.model import Column, Report
 from bhyvesim.units import GIB, PAGE_SHIFT
 

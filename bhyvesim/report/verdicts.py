@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.report.model import Column, Report
 from bhyvesim.scenario.verdict import REBOOTS, Verdict
 from bhyvesim.units import format_size

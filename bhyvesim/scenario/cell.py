@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from bhyvesim.errors import KernelHang, KernelStop, NotRunning, Refused
-from bhyvesim.machine.vm import Machine
+from bhyvesim.kernel.machine import Machine
 from bhyvesim.scenario.compare import mismatch
 from bhyvesim.scenario.model import (
     PANIC_FUNCTIONS,

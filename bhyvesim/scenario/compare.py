@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bhyvesim.errors import KernelPanic, Refused
-from bhyvesim.gpt.rows import node_rows
-from bhyvesim.machine import contents
-from bhyvesim.machine.memory import Memmap
-from bhyvesim.machine.vm import Machine
+from bhyvesim.kernel import contents
+from bhyvesim.kernel.gpt.rows import node_rows
+from bhyvesim.kernel.machine import Machine
+from bhyvesim.kernel.memory import Memmap
 from bhyvesim.prot import format_prot
 from bhyvesim.scenario.model import Expectation, Observed, PanicExpectation
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from bhyvesim.errors import KernelHang, KernelStop
-from bhyvesim.machine.memory import Memmap
+from bhyvesim.kernel.memory import Memmap
 from bhyvesim.vmm.spec import VmSpec
 
 if TYPE_CHECKING:

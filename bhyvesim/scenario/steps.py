@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bhyvesim.gpt.access import Access
-from bhyvesim.machine import contents, npt
-from bhyvesim.machine.memory import Memmap
+from bhyvesim.kernel import contents, npt
+from bhyvesim.kernel.gpt.access import Access
+from bhyvesim.kernel.memory import Memmap
 from bhyvesim.scenario.cell import Cell
 from bhyvesim.scenario.model import Observed, Series
 from bhyvesim.units import PAGE_SIZE

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from bhyvesim.kernel import build_name
+from bhyvesim.kernel.calls import build_name
 from bhyvesim.prot import READ
 from bhyvesim.scenario.model import (
     Action,

@@ -12,14 +12,14 @@ from typing import Any
 
 from bhyvesim.crash.dump import BadDump, CrashDump, decode
 from bhyvesim.errors import StateError
-from bhyvesim.machine.memory import Memmap
-from bhyvesim.machine.snapshot import Snapshot
-from bhyvesim.machine.vm import Machine, MachineState
+from bhyvesim.kernel.machine import Machine, MachineState
+from bhyvesim.kernel.memory import Memmap
+from bhyvesim.kernel.snapshot import Snapshot
+from bhyvesim.kernel.vmspace import Hold
 from bhyvesim.store.maps import decode_maps
 from bhyvesim.store.store import CrashRow
 from bhyvesim.vmm.life import new_machine
 from bhyvesim.vmm.spec import KernelSpec, SegmentSpec, TouchSpec, VmSpec
-from bhyvesim.vmspace.space import Hold
 
 
 def encode_spec(spec: VmSpec) -> str:

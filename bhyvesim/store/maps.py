@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from bhyvesim.errors import StateError
-from bhyvesim.machine.memory import Memmap, Memseg
+from bhyvesim.kernel.memory import Memmap, Memseg
 
 
 class Maps(NamedTuple):

@@ -7,11 +7,11 @@ from typing import Any
 
 from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import Frame
-from bhyvesim.gpt.levels import LEAF_LEVEL, LEAF_SHIFT
-from bhyvesim.machine.memory import MAX_MEMMAPS, Memmap, Memseg
-from bhyvesim.machine.plain import from_plain, to_plain
-from bhyvesim.machine.snapshot import Snapshot
-from bhyvesim.machine.vm import Machine, MachineState
+from bhyvesim.kernel.gpt.levels import LEAF_LEVEL, LEAF_SHIFT
+from bhyvesim.kernel.machine import Machine, MachineState
+from bhyvesim.kernel.memory import MAX_MEMMAPS, Memmap, Memseg
+from bhyvesim.kernel.plain import from_plain, to_plain
+from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.prot import parse_prot
 from bhyvesim.units import PAGE_SHIFT
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from bhyvesim.machine.memory import Memmap
+from bhyvesim.kernel.memory import Memmap
 from bhyvesim.prot import EXEC, READ
 from bhyvesim.units import GIB, MIB
 from bhyvesim.vmm.spec import SegmentSpec

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bhyvesim.gpt.access import Access
-from bhyvesim.gpt.rows import PteRow, pte_rows
-from bhyvesim.machine.memory import Memmap
-from bhyvesim.machine.vm import Machine
+from bhyvesim.kernel.gpt.access import Access
+from bhyvesim.kernel.gpt.rows import PteRow, pte_rows
+from bhyvesim.kernel.machine import Machine
+from bhyvesim.kernel.memory import Memmap
 from bhyvesim.prot import EXEC, READ, WRITE
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE

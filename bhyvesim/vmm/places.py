@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from bhyvesim.gpt.levels import LEAF_SPAN, REACH
-from bhyvesim.machine.memory import APIC_SPAN
+from bhyvesim.kernel.gpt.levels import LEAF_SPAN, REACH
+from bhyvesim.kernel.memory import APIC_SPAN
 from bhyvesim.span import Span
 from bhyvesim.vmm.spec import VmSpec
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from bhyvesim.gpt.levels import LEAF_SHIFT, LEAF_SPAN, table_span
-from bhyvesim.gpt.revisions import REVISIONS
-from bhyvesim.gpt.revisions.revision import VMSPACE_END
-from bhyvesim.machine.memory import MAX_MEMMAPS, Memmap
+from bhyvesim.kernel.gpt.levels import LEAF_SHIFT, LEAF_SPAN, table_span
+from bhyvesim.kernel.memory import MAX_MEMMAPS, Memmap
+from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.kernel.revisions.revision import VMSPACE_END
 from bhyvesim.prot import READ
 from bhyvesim.vmm.layouts import ROM_END
 from bhyvesim.vmm.places import APIC_NAME, Place, holes, places_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bhyvesim.gpt.revisions import NEWEST
-from bhyvesim.machine.memory import Memmap
+from bhyvesim.kernel.memory import Memmap
+from bhyvesim.kernel.revisions import NEWEST
 
 MAX_NAME_BYTES = 127
 

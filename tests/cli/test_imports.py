@@ -9,7 +9,7 @@ import sys
 import pytest
 
 HEAVY = {"rich", "yaml", "asyncio", "importlib.metadata", "hypothesis", "multiprocessing"}
-ENGINE = {"bhyvesim.gpt", "bhyvesim.machine.vm", "bhyvesim.vmspace"}
+ENGINE = {"bhyvesim.kernel.gpt", "bhyvesim.kernel.machine", "bhyvesim.vmspace"}
 
 
 def imported_by(*argv: str, **environment: str) -> set[str]:

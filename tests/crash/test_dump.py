@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bhyvesim import KernelHang, Machine
 from bhyvesim.crash.dump import BadDump, CrashDump, decode, encode
 from bhyvesim.errors import KernelStop
-from bhyvesim.machine.plain import from_plain, to_plain
+from bhyvesim.kernel.plain import from_plain, to_plain
 
 
 def dump() -> CrashDump:

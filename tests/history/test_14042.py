@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bhyvesim import KernelPanic, Machine
-from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.vmm import life
 from bhyvesim.vmm.layouts import propolis
 from bhyvesim.vmm.spec import KernelSpec, VmSpec

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bhyvesim.errors import KernelPanic
-from bhyvesim.machine.check import problems
-from bhyvesim.machine.vm import Machine
+from bhyvesim.kernel.check import problems
+from bhyvesim.kernel.machine import Machine
 from bhyvesim.ops.replay import Replayer
 from tests.oracle import OLD, SINCE, Oracle
 

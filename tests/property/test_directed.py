@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from bhyvesim.gpt.engine import Gpt
-from bhyvesim.gpt.leaf import classes
-from bhyvesim.gpt.revisions import REVISIONS
-from bhyvesim.kernel import Kernel
+from bhyvesim.kernel.calls import Kernel
+from bhyvesim.kernel.gpt.engine import Gpt
+from bhyvesim.kernel.gpt.leaf import classes
+from bhyvesim.kernel.pte import EPT, FORMATS
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops.replay import Replayer
-from bhyvesim.pte import EPT, FORMATS
 from tests.oracle import Oracle
 
 PAGE = 4096

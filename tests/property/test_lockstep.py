@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.kernel.revisions import REVISIONS
 from tests.property.lockstep import lockstep
 
 QUICK = settings(

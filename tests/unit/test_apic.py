@@ -6,9 +6,9 @@ import pytest
 
 from bhyvesim import KernelPanic, Machine, Refused
 from bhyvesim.errors import BadValue
-from bhyvesim.gpt.revisions import REVISIONS
-from bhyvesim.machine.check import problems
-from bhyvesim.machine.memory import APIC_SPAN
+from bhyvesim.kernel.check import problems
+from bhyvesim.kernel.memory import APIC_SPAN
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.vmm.life import lost_pages, present_pages
 
 APIC = APIC_SPAN.start

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bhyvesim import Machine, NotRunning, Refused
-from bhyvesim.machine.npt import FLAGS, OPERATIONS, npt_operation, track_dirty_pages
+from bhyvesim.kernel.npt import FLAGS, OPERATIONS, npt_operation, track_dirty_pages
 
 PAGE = 4096
 PAGES = 1400  # of a memmap that begins in the middle of a leaf and ends in another's

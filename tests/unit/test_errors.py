@@ -15,8 +15,8 @@ from bhyvesim.config.document import ConfigError
 from bhyvesim.config.importers.source import ImportProblem, OwnFile
 from bhyvesim.crash.dump import BadDump
 from bhyvesim.host.host import Stopped
+from bhyvesim.kernel.vmspace import MapConflict
 from bhyvesim.scenario.pool import WorkerDied
-from bhyvesim.vmspace.space import MapConflict
 from tests.crash.test_dump import DUMP
 
 STACK = (e.Frame("vm_map_remove", (1, 1 << 63)), e.Frame("vm_reinit"))

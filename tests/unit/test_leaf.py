@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bhyvesim.gpt.leaf import build, classes, entries, flags_of, present, runs_of, without
-from bhyvesim.pte import EPT, RVI
+from bhyvesim.kernel.gpt.leaf import build, classes, entries, flags_of, present, runs_of, without
+from bhyvesim.kernel.pte import EPT, RVI
 
 BITS = st.integers(1, (1 << 512) - 1)
 

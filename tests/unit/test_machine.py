@@ -6,7 +6,7 @@ import pytest
 
 from bhyvesim import KernelPanic, Machine, NotRunning, Refused
 from bhyvesim.errors import BadValue
-from bhyvesim.machine.check import problems
+from bhyvesim.kernel.check import problems
 
 MIB = 1 << 20
 

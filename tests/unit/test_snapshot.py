@@ -6,9 +6,9 @@ import pytest
 
 from bhyvesim import Machine
 from bhyvesim.errors import KernelStop
-from bhyvesim.gpt.revisions import REVISIONS
-from bhyvesim.machine import contents
-from bhyvesim.machine.check import problems
+from bhyvesim.kernel import contents
+from bhyvesim.kernel.check import problems
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops.replay import Replayer
 from bhyvesim.store.codec import decode_machine, encode_tables
 from bhyvesim.store.maps import encode_maps

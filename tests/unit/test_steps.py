@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bhyvesim.gpt import steps
-from bhyvesim.gpt.steps import StepFunction
+from bhyvesim.kernel.gpt import steps
+from bhyvesim.kernel.gpt.steps import StepFunction
 
 END = 60
 ASSIGNMENTS = st.lists(

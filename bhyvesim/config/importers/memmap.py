@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bhyvesim.config.importers.draft import Draft, Found
 from bhyvesim.config.importers.source import ImportProblem, Source
-from bhyvesim.machine.memory import Memmap
+from bhyvesim.kernel.memory import Memmap
 from bhyvesim.prot import parse_prot
 from bhyvesim.units import PAGE_SIZE, shorten
 from bhyvesim.vmm.layouts import LAYOUTS, Layout

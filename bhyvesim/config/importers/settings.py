@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bhyvesim.config.importers.draft import Draft
 from bhyvesim.config.importers.memsize import parse_memsize
 from bhyvesim.config.importers.source import Source
-from bhyvesim.machine.memory import Memmap
+from bhyvesim.kernel.memory import Memmap
 from bhyvesim.units import MIB, PAGE_SIZE, format_size, shorten
 from bhyvesim.vmm.layouts import BHYVE_ROM_WINDOW, LAYOUTS, Layout
 from bhyvesim.vmm.spec import SegmentSpec

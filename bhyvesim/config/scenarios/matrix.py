@@ -11,7 +11,7 @@ from bhyvesim.config.document import Mapping, Node, Scalar
 from bhyvesim.config.scenarios import nodes as n
 from bhyvesim.config.vm import KEYS as VM_KEYS
 from bhyvesim.config.vm import read_vm
-from bhyvesim.gpt.revisions import REVISIONS
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.scenario.model import CellSpec
 from bhyvesim.units import shorten
 

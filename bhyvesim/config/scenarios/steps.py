@@ -7,8 +7,8 @@ from collections.abc import Callable
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Node
 from bhyvesim.config.scenarios import nodes as n
-from bhyvesim.machine.memory import Memmap
-from bhyvesim.machine.npt import FLAGS, OPERATIONS
+from bhyvesim.kernel.memory import Memmap
+from bhyvesim.kernel.npt import FLAGS, OPERATIONS
 from bhyvesim.prot import ALL
 from bhyvesim.scenario import steps as do
 from bhyvesim.scenario.model import Action

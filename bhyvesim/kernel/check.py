@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from bhyvesim.gpt import check as gpt_check
-from bhyvesim.gpt.leaf import flags_of
-from bhyvesim.gpt.rows import pte_rows
-from bhyvesim.machine.memory import APIC_SPAN
-from bhyvesim.machine.vm import Machine, MachineState
-from bhyvesim.pte.format import pfn_of
+from bhyvesim.kernel.gpt import check as gpt_check
+from bhyvesim.kernel.gpt.leaf import flags_of
+from bhyvesim.kernel.gpt.rows import pte_rows
+from bhyvesim.kernel.machine import Machine, MachineState
+from bhyvesim.kernel.memory import APIC_SPAN
+from bhyvesim.kernel.pte.format import pfn_of
 from bhyvesim.units import PAGE_SHIFT
 
 

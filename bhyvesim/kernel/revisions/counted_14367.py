@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bhyvesim.errors import Frame
-from bhyvesim.gpt.leaf import EMPTY, counted
-from bhyvesim.gpt.revisions.populated_13896 import PopulatedGpt
-from bhyvesim.gpt.revisions.revision import VMSPACE_PATHS, Ioctls, Revision
+from bhyvesim.kernel.gpt.leaf import EMPTY, counted
+from bhyvesim.kernel.revisions.populated_13896 import PopulatedGpt
+from bhyvesim.kernel.revisions.revision import VMSPACE_PATHS, Ioctls, Revision
 from bhyvesim.span import Span
 
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bhyvesim.gpt.leaf import ALL_ENTRIES, Leaf
-from bhyvesim.gpt.levels import ENTRIES, LEAVES
-from bhyvesim.gpt.revisions import REVISIONS
-from bhyvesim.kernel import Assertions
-from bhyvesim.machine.memory import MAX_MEMMAPS, Memmap, Memseg
-from bhyvesim.machine.snapshot import Snapshot
-from bhyvesim.machine.vm import MachineState
+from bhyvesim.kernel.calls import Assertions
+from bhyvesim.kernel.gpt.leaf import ALL_ENTRIES, Leaf
+from bhyvesim.kernel.gpt.levels import ENTRIES, LEAVES
+from bhyvesim.kernel.machine import MachineState
+from bhyvesim.kernel.memory import MAX_MEMMAPS, Memmap, Memseg
+from bhyvesim.kernel.pte import FORMATS
+from bhyvesim.kernel.pte.format import PFN_BITS
+from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.kernel.snapshot import Snapshot
+from bhyvesim.kernel.vmspace import Hold
 from bhyvesim.prot import ALL
-from bhyvesim.pte import FORMATS
-from bhyvesim.pte.format import PFN_BITS
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE, U64_END
-from bhyvesim.vmspace.space import Hold
 
 _MAX_NAME = 4096
 _PFNS = 1 << PFN_BITS

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bhyvesim.errors import Frame
-from bhyvesim.gpt.access import FC_NOMAP
-from bhyvesim.gpt.engine import Backing, Gpt, Piece
-from bhyvesim.gpt.leaf import Leaf, entries, present
-from bhyvesim.gpt.levels import LEAF_LEVEL, LEAF_SHIFT
-from bhyvesim.gpt.revisions.revision import I86PC_GPT, I86PC_RVI, OLD_PATHS, Revision
-from bhyvesim.kernel import AssertionSite
+from bhyvesim.kernel.calls import AssertionSite
+from bhyvesim.kernel.gpt.access import FC_NOMAP
+from bhyvesim.kernel.gpt.engine import Backing, Gpt, Piece
+from bhyvesim.kernel.gpt.leaf import Leaf, entries, present
+from bhyvesim.kernel.gpt.levels import LEAF_LEVEL, LEAF_SHIFT
+from bhyvesim.kernel.revisions.revision import I86PC_GPT, I86PC_RVI, OLD_PATHS, Revision
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT
 

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bhyvesim.gpt.engine import Gpt
-from bhyvesim.gpt.levels import LEAF_LEVEL, LEAF_SHIFT, REACH, ROOT_LEVEL, entry_index, table_span
+from bhyvesim.kernel.gpt.engine import Gpt
+from bhyvesim.kernel.gpt.levels import (
+    LEAF_LEVEL,
+    LEAF_SHIFT,
+    REACH,
+    ROOT_LEVEL,
+    entry_index,
+    table_span,
+)
 from bhyvesim.units import PAGE_SHIFT
 
 # The kernel takes table pages from the host's free memory, which is not modelled. These

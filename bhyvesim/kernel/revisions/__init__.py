@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bhyvesim.gpt.revisions import (
+from bhyvesim.kernel.revisions import (
     closed_13932,
     counted_14367,
     current_2025,
@@ -10,7 +10,7 @@ from bhyvesim.gpt.revisions import (
     levels_15844,
     populated_13896,
 )
-from bhyvesim.gpt.revisions.revision import Revision
+from bhyvesim.kernel.revisions.revision import Revision
 
 REVISIONS: dict[str, Revision] = {
     revision.name: revision

@@ -8,18 +8,18 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from bhyvesim.errors import Frame, Refused
-from bhyvesim.gpt.access import FC_NOMAP, HOLE, Access
-from bhyvesim.gpt.engine import Gpt
-from bhyvesim.gpt.leaf import ALL_ENTRIES, BIT
-from bhyvesim.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_SHIFT, LEAVES, REACH
-from bhyvesim.gpt.revisions import Revision
-from bhyvesim.gpt.revisions.revision import VMSPACE_END
-from bhyvesim.kernel import Kernel
+from bhyvesim.kernel.calls import Kernel
+from bhyvesim.kernel.gpt.access import FC_NOMAP, HOLE, Access
+from bhyvesim.kernel.gpt.engine import Gpt
+from bhyvesim.kernel.gpt.leaf import ALL_ENTRIES, BIT
+from bhyvesim.kernel.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_SHIFT, LEAVES, REACH
+from bhyvesim.kernel.mapping import Mapping
+from bhyvesim.kernel.pte import PteFormat
+from bhyvesim.kernel.revisions import Revision
+from bhyvesim.kernel.revisions.revision import VMSPACE_END
 from bhyvesim.prot import READ, WRITE
-from bhyvesim.pte import PteFormat
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT
-from bhyvesim.vmspace.mapping import Mapping
 
 _FIRST = attrgetter("first")
 _PAGES_END = LEAVES * ENTRIES

@@ -1,8 +1,8 @@
 """Page-table entries: the two formats, bit by bit."""
 
-from bhyvesim.pte.ept import EPT
-from bhyvesim.pte.format import PteFormat
-from bhyvesim.pte.rvi import RVI
+from bhyvesim.kernel.pte.ept import EPT
+from bhyvesim.kernel.pte.format import PteFormat
+from bhyvesim.kernel.pte.rvi import RVI
 
 FORMATS: dict[str, PteFormat] = {f.name: f for f in (RVI, EPT)}
 

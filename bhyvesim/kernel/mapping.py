@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bhyvesim.gpt.engine import Backing
-from bhyvesim.gpt.revisions.revision import VMSPACE_END
-from bhyvesim.pte import PteFormat
+from bhyvesim.kernel.gpt.engine import Backing
+from bhyvesim.kernel.pte import PteFormat
+from bhyvesim.kernel.revisions.revision import VMSPACE_END
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT
 

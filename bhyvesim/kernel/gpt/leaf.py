@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bhyvesim.gpt.levels import ENTRIES
+from bhyvesim.kernel.gpt.levels import ENTRIES
 
 Leaf = tuple[int, ...]
 

@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from bhyvesim.gpt.engine import Gpt
-from bhyvesim.gpt.leaf import Leaf, entries, present
-from bhyvesim.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_LEVEL, LEAF_SHIFT, ROOT_LEVEL, table_span
+from bhyvesim.kernel.gpt.engine import Gpt
+from bhyvesim.kernel.gpt.leaf import Leaf, entries, present
+from bhyvesim.kernel.gpt.levels import (
+    ENTRIES,
+    ENTRY_BITS,
+    LEAF_LEVEL,
+    LEAF_SHIFT,
+    ROOT_LEVEL,
+    table_span,
+)
 from bhyvesim.units import PAGE_SHIFT
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from bhyvesim.gpt.access import FC_NOMAP, FC_PROT, HOLE
-from bhyvesim.gpt.engine import Backing, HardwareBits
-from bhyvesim.gpt.leaf import Leaf
-from bhyvesim.gpt.revisions.half_open_14042 import HalfOpenGpt
-from bhyvesim.gpt.revisions.revision import (
+from bhyvesim.kernel.calls import AssertionSite
+from bhyvesim.kernel.gpt.access import FC_NOMAP, FC_PROT, HOLE
+from bhyvesim.kernel.gpt.engine import Backing, HardwareBits
+from bhyvesim.kernel.gpt.leaf import Leaf
+from bhyvesim.kernel.revisions.half_open_14042 import HalfOpenGpt
+from bhyvesim.kernel.revisions.revision import (
     I86PC_GPT,
     I86PC_VM,
     VMSPACE_PATHS,
     Ioctls,
     Revision,
 )
-from bhyvesim.kernel import AssertionSite
 from bhyvesim.span import Span
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bhyvesim.gpt.engine import Gpt
-from bhyvesim.kernel import AssertionSite
+from bhyvesim.kernel.calls import AssertionSite
+from bhyvesim.kernel.gpt.engine import Gpt
 
 VMSPACE_END = 1 << 46  # 64 TiB
 I86PC_GPT = "../../i86pc/io/vmm/vmm_gpt.c"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bhyvesim.gpt.revisions.closed_13932 import READABLE, ClosedGpt
-from bhyvesim.gpt.revisions.revision import OLD_PATHS, Revision
+from bhyvesim.kernel.revisions.closed_13932 import READABLE, ClosedGpt
+from bhyvesim.kernel.revisions.revision import OLD_PATHS, Revision
 from bhyvesim.span import Span
 
 

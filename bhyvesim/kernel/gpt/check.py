@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bhyvesim.gpt.engine import Gpt
-from bhyvesim.gpt.leaf import ALL_ENTRIES, Leaf
-from bhyvesim.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_LEVEL, LEAF_SHIFT, ROOT_LEVEL
-from bhyvesim.gpt.rows import node_rows, pte_rows
+from bhyvesim.kernel.gpt.engine import Gpt
+from bhyvesim.kernel.gpt.leaf import ALL_ENTRIES, Leaf
+from bhyvesim.kernel.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_LEVEL, LEAF_SHIFT, ROOT_LEVEL
+from bhyvesim.kernel.gpt.rows import node_rows, pte_rows
 
 
 def problems(gpt: Gpt) -> list[str]:

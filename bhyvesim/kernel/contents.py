@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from bhyvesim.errors import Refused
-from bhyvesim.gpt.access import Access
-from bhyvesim.machine.memory import Memseg
-from bhyvesim.machine.vm import Machine
+from bhyvesim.kernel.gpt.access import Access
+from bhyvesim.kernel.machine import Machine
+from bhyvesim.kernel.memory import Memseg
+from bhyvesim.kernel.pte.format import pfn_of
 from bhyvesim.prot import READ, WRITE
-from bhyvesim.pte.format import pfn_of
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
 
 _ZEROS = bytes(PAGE_SIZE)

@@ -5,7 +5,7 @@ leaf's value; the interior tables follow from which leaves exist (:mod:`.rows`).
 operation costs per run of equal leaves, whatever the number of pages.
 
 What differs from revision to revision (which tables appear when, how they go, what an
-absent entry means) is in :mod:`bhyvesim.gpt.revisions`, one file each.
+absent entry means) is in :mod:`bhyvesim.kernel.revisions`, one file each.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from enum import Enum
 from functools import cached_property
 from typing import ClassVar, NamedTuple
 
-from bhyvesim.gpt.access import FC_NOMAP, FC_PROT, ONE_MAPPED, ONE_SEEN, Access
-from bhyvesim.gpt.leaf import (
+from bhyvesim.kernel.calls import Kernel
+from bhyvesim.kernel.gpt.access import FC_NOMAP, FC_PROT, ONE_MAPPED, ONE_SEEN, Access
+from bhyvesim.kernel.gpt.leaf import (
     ALL_ENTRIES,
     BIT,
     EMPTY,
@@ -30,11 +31,10 @@ from bhyvesim.gpt.leaf import (
     runs_of,
     without,
 )
-from bhyvesim.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_SHIFT, LEAVES
-from bhyvesim.gpt.steps import StepFunction
-from bhyvesim.kernel import Kernel
+from bhyvesim.kernel.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_SHIFT, LEAVES
+from bhyvesim.kernel.gpt.steps import StepFunction
+from bhyvesim.kernel.pte import PteFormat
 from bhyvesim.prot import WRITE
-from bhyvesim.pte import PteFormat
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT
 

@@ -7,19 +7,19 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from bhyvesim.errors import BadValue, Frame, KernelHang, KernelStop, NotRunning, Refused
-from bhyvesim.gpt.access import FC_NOMAP, Access
-from bhyvesim.gpt.revisions import NEWEST, REVISIONS, Revision
-from bhyvesim.gpt.rows import node_rows, pte_rows
-from bhyvesim.gpt.walk import WalkStep, walk
-from bhyvesim.kernel import Assertions, Calls, Kernel
-from bhyvesim.machine.memory import APIC_HOST_PFN, APIC_SPAN, MAX_MEMMAPS, Memmap, Memseg
-from bhyvesim.machine.snapshot import Snapshot
+from bhyvesim.kernel.calls import Assertions, Calls, Kernel
+from bhyvesim.kernel.gpt.access import FC_NOMAP, Access
+from bhyvesim.kernel.gpt.rows import node_rows, pte_rows
+from bhyvesim.kernel.gpt.walk import WalkStep, walk
+from bhyvesim.kernel.memory import APIC_HOST_PFN, APIC_SPAN, MAX_MEMMAPS, Memmap, Memseg
+from bhyvesim.kernel.pte import FORMATS
+from bhyvesim.kernel.pte.format import PFN_BITS
+from bhyvesim.kernel.revisions import NEWEST, REVISIONS, Revision
+from bhyvesim.kernel.snapshot import Snapshot
+from bhyvesim.kernel.vmspace import VmSpace
 from bhyvesim.prot import ALL, BY, READ, WRITE
-from bhyvesim.pte import FORMATS
-from bhyvesim.pte.format import PFN_BITS
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT, is_page_aligned
-from bhyvesim.vmspace.space import VmSpace
 
 FIRST_HOST_PFN = 0x100000  # where a segment of no particular host_pfn is put
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bhyvesim.errors import Frame
-from bhyvesim.gpt.engine import HardwareBits
-from bhyvesim.gpt.levels import LEAF_SHIFT, table_span
-from bhyvesim.gpt.revisions.counted_14367 import CountedGpt
-from bhyvesim.gpt.revisions.revision import INTEL_GPT, VMSPACE_PATHS, Ioctls, Revision
-from bhyvesim.kernel import AssertionSite
+from bhyvesim.kernel.calls import AssertionSite
+from bhyvesim.kernel.gpt.engine import HardwareBits
+from bhyvesim.kernel.gpt.levels import LEAF_SHIFT, table_span
+from bhyvesim.kernel.revisions.counted_14367 import CountedGpt
+from bhyvesim.kernel.revisions.revision import INTEL_GPT, VMSPACE_PATHS, Ioctls, Revision
 from bhyvesim.span import Span
 
 _LINE = table_span(3)  # 512 GiB

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bhyvesim.gpt.leaf import Leaf
-from bhyvesim.machine.memory import Memmap, Memseg
-from bhyvesim.vmspace.space import Hold
+from bhyvesim.kernel.gpt.leaf import Leaf
+from bhyvesim.kernel.memory import Memmap, Memseg
+from bhyvesim.kernel.vmspace import Hold
 
 
 @dataclass(frozen=True, slots=True)

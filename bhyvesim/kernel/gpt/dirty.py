@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bhyvesim.gpt.engine import Gpt, Piece
-from bhyvesim.gpt.leaf import ALL_ENTRIES, Leaf, build, classes
-from bhyvesim.gpt.levels import ENTRY_BITS
+from bhyvesim.kernel.gpt.engine import Gpt, Piece
+from bhyvesim.kernel.gpt.leaf import ALL_ENTRIES, Leaf, build, classes
+from bhyvesim.kernel.gpt.levels import ENTRY_BITS
 
 
 def with_tables(gpt: Gpt, pages: range) -> int:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bhyvesim.errors import Refused
-from bhyvesim.gpt import dirty as bits
-from bhyvesim.gpt.levels import REACH
-from bhyvesim.machine.vm import Machine
+from bhyvesim.kernel.gpt import dirty as bits
+from bhyvesim.kernel.gpt.levels import REACH
+from bhyvesim.kernel.machine import Machine
 from bhyvesim.prot import WRITE
 from bhyvesim.span import Span
 from bhyvesim.units import GIB, PAGE_SHIFT, PAGE_SIZE, U64_END, is_page_aligned

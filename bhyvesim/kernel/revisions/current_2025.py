@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bhyvesim.gpt.engine import HardwareBits
-from bhyvesim.gpt.revisions.counted_14367 import CountedGpt
-from bhyvesim.gpt.revisions.revision import VMSPACE_PATHS, Ioctls, Revision
+from bhyvesim.kernel.gpt.engine import HardwareBits
+from bhyvesim.kernel.revisions.counted_14367 import CountedGpt
+from bhyvesim.kernel.revisions.revision import VMSPACE_PATHS, Ioctls, Revision
 
 
 class CurrentGpt(CountedGpt):

@@ -1,0 +1,1 @@
+"""The simulated kernel: everything that a panic stack can name."""

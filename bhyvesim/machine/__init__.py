@@ -1,1 +1,0 @@
-"""A virtual machine on a simulated kernel: segments, memmaps, reinit, destroy."""

@@ -1,1 +1,0 @@
-"""A guest's address space: its mappings, and the nested page table under them."""
