@@ -14,9 +14,9 @@ from pathlib import Path
 from bhyvesim import Machine
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops.replay import Replayer, parse_line
-from bhyvesim.vmm import life
-from bhyvesim.vmm.layouts import bhyve
-from bhyvesim.vmm.spec import KernelSpec, VmSpec
+from bhyvesim.vm import life
+from bhyvesim.vm.layouts import bhyve
+from bhyvesim.vm.spec import KernelSpec, VmSpec
 
 GIB = 1 << 30
 PAGE = 4096

@@ -9,7 +9,7 @@ from typing import Any
 
 from bhyvesim.cli.schema import SCHEMAS
 from bhyvesim.kernel.revisions import REVISIONS
-from bhyvesim.vmm.rules import RULES
+from bhyvesim.lint.rules import RULES
 from tools.commands import all_commands
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"

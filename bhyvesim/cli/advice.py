@@ -13,11 +13,11 @@ from bhyvesim.cli.params import complete_vm, vm_option
 from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
 from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.lint.review import review
+from bhyvesim.lint.rules import RULES, Severity
 from bhyvesim.report import findings
 from bhyvesim.report.explain import explain as tell
 from bhyvesim.store.codec import decode_crash
-from bhyvesim.vmm.review import review
-from bhyvesim.vmm.rules import RULES, Severity
 
 _LEVELS = {"note": 1, "warning": 2, "error": 3, "never": 4}
 

@@ -98,7 +98,7 @@ def _create(session: Session, options: dict[str, str]) -> None:
     """With --config the VM that it describes; without, as bhyvectl, one that has no memory."""
     from bhyvesim.cli.files import check_name, read_vm_file
     from bhyvesim.cli.lifecycle import say_created
-    from bhyvesim.vmm.spec import empty_vm
+    from bhyvesim.vm.spec import empty_vm
 
     if "config" in options:
         spec = read_vm_file(options["config"], session.vm)

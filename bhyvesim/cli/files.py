@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 
 from bhyvesim.errors import UsageError
-from bhyvesim.vmm.spec import VmSpec, name_problem
+from bhyvesim.vm.spec import VmSpec, name_problem
 
 MAX_BYTES = 4 << 20
 

@@ -13,7 +13,7 @@ from bhyvesim.errors import UsageError
 
 if TYPE_CHECKING:
     from bhyvesim.config.document import Node
-    from bhyvesim.vmm.spec import VmSpec
+    from bhyvesim.vm.spec import VmSpec
 
 YAML = (".yaml", ".yml")
 

@@ -16,9 +16,9 @@ from bhyvesim.config.importers.sniff import choose, find
 from bhyvesim.config.importers.source import OwnFile
 from bhyvesim.config.vm import load
 from bhyvesim.errors import UsageError
+from bhyvesim.lint.review import review
 from bhyvesim.report import findings
 from bhyvesim.report.imports import Imported, summary
-from bhyvesim.vmm.review import review
 
 # Beside the configurations of VMs lie their disks, firmware and logs.
 _PASSED_OVER = (".img", ".iso", ".qcow2", ".raw", ".vmdk", ".vhd", ".fd", ".rom", ".log", ".pid")

@@ -23,8 +23,8 @@ from bhyvesim.kernel.calls import Warned, build_name
 from bhyvesim.prot import BY, READ, WRITE, format_prot
 from bhyvesim.report import lifecycle as layouts
 from bhyvesim.units import PAGE_SHIFT, format_size
-from bhyvesim.vmm.life import Booted
-from bhyvesim.vmm.spec import TouchSpec
+from bhyvesim.vm.life import Booted
+from bhyvesim.vm.spec import TouchSpec
 
 
 @click.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bhyvesim.config.document import Mapping, Node, Sequence
-from bhyvesim.vmm.spec import VmSpec
+from bhyvesim.vm.spec import VmSpec
 
 
 def names_its_kernel(node: Node) -> bool:

@@ -13,8 +13,8 @@ from bhyvesim.kernel.pte.format import PFN_BITS
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.prot import ALL
 from bhyvesim.units import MIB, format_size, shorten
-from bhyvesim.vmm.layouts import BHYVE_ROM_WINDOW, LAYOUTS, PARTS
-from bhyvesim.vmm.spec import (
+from bhyvesim.vm.layouts import BHYVE_ROM_WINDOW, LAYOUTS, PARTS
+from bhyvesim.vm.spec import (
     Cpu,
     KernelSpec,
     SegmentSpec,

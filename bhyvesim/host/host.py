@@ -17,9 +17,9 @@ from bhyvesim.store import codec
 from bhyvesim.store.maps import decoding, encode_maps
 from bhyvesim.store.store import Store, Transaction, VmRow
 from bhyvesim.units import MIB
-from bhyvesim.vmm import life
-from bhyvesim.vmm.layouts import LAYOUTS
-from bhyvesim.vmm.spec import TouchSpec, VmSpec
+from bhyvesim.vm import life
+from bhyvesim.vm.layouts import LAYOUTS
+from bhyvesim.vm.spec import TouchSpec, VmSpec
 
 _UUIDS = uuid.UUID("6c1d6c0e-0d3c-5f0e-9a53-14042b1e5e11")
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from bhyvesim import __version__
 from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.lint.review import Finding
+from bhyvesim.lint.rules import RULES, Severity
 from bhyvesim.report.model import Column, Report
 from bhyvesim.report.scenario import escape_data, escape_property
 from bhyvesim.text import clean
 from bhyvesim.units import format_size
-from bhyvesim.vmm.review import Finding
-from bhyvesim.vmm.rules import RULES, Severity
 
 _GITHUB = {Severity.NOTE: "notice", Severity.WARNING: "warning", Severity.ERROR: "error"}
 

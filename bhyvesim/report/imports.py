@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bhyvesim.lint.review import Finding
 from bhyvesim.report import findings
 from bhyvesim.report.model import Column, Report
 from bhyvesim.units import format_size
-from bhyvesim.vmm.review import Finding
 
 
 @dataclass(slots=True)

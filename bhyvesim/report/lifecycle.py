@@ -9,8 +9,8 @@ from bhyvesim.host.host import Destroyed
 from bhyvesim.kernel.gpt.access import Access
 from bhyvesim.kernel.machine import Held
 from bhyvesim.report.model import Column, Report
-from bhyvesim.vmm.life import Booted, Rebooted
-from bhyvesim.vmm.spec import VmSpec
+from bhyvesim.vm.life import Booted, Rebooted
+from bhyvesim.vm.spec import VmSpec
 
 
 def touched(access: Access) -> Report:

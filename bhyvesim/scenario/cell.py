@@ -15,8 +15,8 @@ from bhyvesim.scenario.model import (
     Scenario,
     Step,
 )
-from bhyvesim.vmm.life import present_pages
-from bhyvesim.vmm.spec import VmSpec
+from bhyvesim.vm.life import present_pages
+from bhyvesim.vm.spec import VmSpec
 
 
 class Cell:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bhyvesim.errors import KernelHang, KernelStop
 from bhyvesim.kernel.memory import Memmap
-from bhyvesim.vmm.spec import VmSpec
+from bhyvesim.vm.spec import VmSpec
 
 if TYPE_CHECKING:
     from bhyvesim.scenario.cell import Cell

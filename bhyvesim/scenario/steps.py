@@ -10,8 +10,8 @@ from bhyvesim.kernel.memory import Memmap
 from bhyvesim.scenario.cell import Cell
 from bhyvesim.scenario.model import Observed, Series
 from bhyvesim.units import PAGE_SIZE
-from bhyvesim.vmm import life
-from bhyvesim.vmm.spec import SegmentSpec, TouchSpec
+from bhyvesim.vm import life
+from bhyvesim.vm.spec import SegmentSpec, TouchSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from bhyvesim.kernel.calls import build_name
+from bhyvesim.lint.places import holes, places_of
 from bhyvesim.prot import READ
 from bhyvesim.scenario.model import (
     Action,
@@ -19,8 +20,7 @@ from bhyvesim.scenario.model import (
 )
 from bhyvesim.scenario.steps import Create, Destroy, Reboot, Touch
 from bhyvesim.units import PAGE_SIZE
-from bhyvesim.vmm.places import holes, places_of
-from bhyvesim.vmm.spec import TouchSpec, VmSpec
+from bhyvesim.vm.spec import TouchSpec, VmSpec
 
 REBOOTS = 3
 

@@ -18,8 +18,8 @@ from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.kernel.vmspace import Hold
 from bhyvesim.store.maps import decode_maps
 from bhyvesim.store.store import CrashRow
-from bhyvesim.vmm.life import new_machine
-from bhyvesim.vmm.spec import KernelSpec, SegmentSpec, TouchSpec, VmSpec
+from bhyvesim.vm.life import new_machine
+from bhyvesim.vm.spec import KernelSpec, SegmentSpec, TouchSpec, VmSpec
 
 
 def encode_spec(spec: VmSpec) -> str:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bhyvesim.vmm.rules import RULES
+from bhyvesim.lint.rules import RULES
 
 EVERY = ["13932", "14042", "13896", "14367", "15844", "2025"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bhyvesim.vmm.rules import RULES
+from bhyvesim.lint.rules import RULES
 
 
 def test_the_bug_of_the_report(cli, config, golden):

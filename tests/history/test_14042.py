@@ -6,9 +6,9 @@ import pytest
 
 from bhyvesim import KernelPanic, Machine
 from bhyvesim.kernel.revisions import REVISIONS
-from bhyvesim.vmm import life
-from bhyvesim.vmm.layouts import propolis
-from bhyvesim.vmm.spec import KernelSpec, VmSpec
+from bhyvesim.vm import life
+from bhyvesim.vm.layouts import propolis
+from bhyvesim.vm.spec import KernelSpec, VmSpec
 
 GIB = 1 << 30
 PANICSTR = (
@@ -101,7 +101,7 @@ def test_later_kernels_reboot_twenty_times(gpt, debug):
 @pytest.mark.parametrize("gpt", ["13932", "14042"])
 def test_bhyve_destroys_highmem_first_and_survives(gpt):
     """In bhyve's slot order the RAM above the ROM is gone before the ROM is unmapped."""
-    from bhyvesim.vmm.layouts import bhyve
+    from bhyvesim.vm.layouts import bhyve
 
     segments, mappings = bhyve(8 * GIB, 2 << 20, {})
     spec = VmSpec("vm", KernelSpec(gpt), "intel", segments, mappings)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bhyvesim import KernelHang, KernelPanic, Machine, NotRunning, Refused
-from bhyvesim.vmm import life
-from bhyvesim.vmm.layouts import propolis
-from bhyvesim.vmm.spec import KernelSpec, VmSpec
+from bhyvesim.vm import life
+from bhyvesim.vm.layouts import propolis
+from bhyvesim.vm.spec import KernelSpec, VmSpec
 
 GIB = 1 << 30
 ALL = ("13932", "14042", "13896", "14367", "15844", "2025")

@@ -10,7 +10,7 @@ from bhyvesim.config.vm import load
 from bhyvesim.errors import BadValue, Refused
 from bhyvesim.host.host import Host, Stopped
 from bhyvesim.store.store import Store
-from bhyvesim.vmm.spec import TouchSpec, empty_vm
+from bhyvesim.vm.spec import TouchSpec, empty_vm
 
 NOW = 1630143825 * 10**9
 

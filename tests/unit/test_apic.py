@@ -9,7 +9,7 @@ from bhyvesim.errors import BadValue
 from bhyvesim.kernel.check import problems
 from bhyvesim.kernel.memory import APIC_SPAN
 from bhyvesim.kernel.revisions import REVISIONS
-from bhyvesim.vmm.life import lost_pages, present_pages
+from bhyvesim.vm.life import lost_pages, present_pages
 
 APIC = APIC_SPAN.start
 OLD = ("13932", "14042")

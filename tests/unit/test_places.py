@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bhyvesim.lint.places import Place, holes
 from bhyvesim.span import Span
-from bhyvesim.vmm.places import Place, holes
 
 PAGE = 4096
 CUTS = st.lists(st.integers(0, 2100), min_size=2, max_size=10, unique=True)

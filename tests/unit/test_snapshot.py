@@ -12,7 +12,7 @@ from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops.replay import Replayer
 from bhyvesim.store.codec import decode_machine, encode_tables
 from bhyvesim.store.maps import encode_maps
-from bhyvesim.vmm.spec import KernelSpec, VmSpec
+from bhyvesim.vm.spec import KernelSpec, VmSpec
 from tests.conformance.traces import TRACES
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bhyvesim.prot import format_prot
 from bhyvesim.units import format_size
-from bhyvesim.vmm.layouts import Layout
+from bhyvesim.vm.layouts import Layout
 
 
 @dataclass(slots=True)

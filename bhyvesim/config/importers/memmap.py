@@ -11,8 +11,8 @@ from bhyvesim.config.importers.source import ImportProblem, Source
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.prot import parse_prot
 from bhyvesim.units import PAGE_SIZE, shorten
-from bhyvesim.vmm.layouts import LAYOUTS, Layout
-from bhyvesim.vmm.spec import SegmentSpec
+from bhyvesim.vm.layouts import LAYOUTS, Layout
+from bhyvesim.vm.spec import SegmentSpec
 
 MAP_HEADER = ("Address", "Length", "Segment", "Offset", "Prot", "Flags")
 SEG_HEADER = ("ID", "Length", "Name")

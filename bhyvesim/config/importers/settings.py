@@ -10,8 +10,8 @@ from bhyvesim.config.importers.memsize import parse_memsize
 from bhyvesim.config.importers.source import Source
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.units import MIB, PAGE_SIZE, format_size, shorten
-from bhyvesim.vmm.layouts import BHYVE_ROM_WINDOW, LAYOUTS, Layout
-from bhyvesim.vmm.spec import SegmentSpec
+from bhyvesim.vm.layouts import BHYVE_ROM_WINDOW, LAYOUTS, Layout
+from bhyvesim.vm.spec import SegmentSpec
 
 NAME, MEMORY, WIRED, ROM = "name", "memory.size", "memory.wired", "lpc.bootrom"
 ASSUMED_ROM = 2 * MIB

@@ -12,7 +12,7 @@ from bhyvesim.config.importers.draft import Draft, Found
 from bhyvesim.config.importers.kinds import KINDS
 from bhyvesim.config.importers.source import FileSize, ImportProblem, OwnFile, Source, decode
 from bhyvesim.units import format_size, shorten
-from bhyvesim.vmm.spec import MAX_NAME_BYTES, name_problem
+from bhyvesim.vm.spec import MAX_NAME_BYTES, name_problem
 
 _MAX_LISTED, _MAX_VMS = 20, 1000
 _NAMELESS = "imported"

@@ -13,7 +13,7 @@ from bhyvesim.prot import ALL
 from bhyvesim.scenario import steps as do
 from bhyvesim.scenario.model import Action
 from bhyvesim.units import shorten
-from bhyvesim.vmm.spec import SegmentSpec, TouchSpec
+from bhyvesim.vm.spec import SegmentSpec, TouchSpec
 
 MAX_CONTENT = 256 << 20
 

@@ -12,7 +12,7 @@ from bhyvesim.kernel.memory import Memmap
 from bhyvesim.prot import EXEC, READ, WRITE
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
-from bhyvesim.vmm.spec import TouchSpec, VmSpec
+from bhyvesim.vm.spec import TouchSpec, VmSpec
 
 
 class Failure(NamedTuple):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.prot import EXEC, READ
 from bhyvesim.units import GIB, MIB
-from bhyvesim.vmm.spec import SegmentSpec
+from bhyvesim.vm.spec import SegmentSpec
 
 LOWMEM_LIMIT = 3 * GIB
 HIGHMEM_BASE = ROM_END = 4 * GIB

@@ -10,11 +10,11 @@ from bhyvesim.kernel.gpt.levels import LEAF_SHIFT, LEAF_SPAN, table_span
 from bhyvesim.kernel.memory import MAX_MEMMAPS, Memmap
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.kernel.revisions.revision import VMSPACE_END
+from bhyvesim.lint.places import APIC_NAME, Place, holes, places_of
+from bhyvesim.lint.rules import RULES, Rule, Severity
 from bhyvesim.prot import READ
-from bhyvesim.vmm.layouts import ROM_END
-from bhyvesim.vmm.places import APIC_NAME, Place, holes, places_of
-from bhyvesim.vmm.rules import RULES, Rule, Severity
-from bhyvesim.vmm.spec import SegmentSpec, VmSpec
+from bhyvesim.vm.layouts import ROM_END
+from bhyvesim.vm.spec import SegmentSpec, VmSpec
 
 _LINE = table_span(3)
 

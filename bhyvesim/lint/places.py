@@ -9,7 +9,7 @@ from itertools import pairwise
 from bhyvesim.kernel.gpt.levels import LEAF_SPAN, REACH
 from bhyvesim.kernel.memory import APIC_SPAN
 from bhyvesim.span import Span
-from bhyvesim.vmm.spec import VmSpec
+from bhyvesim.vm.spec import VmSpec
 
 APIC_NAME = "APIC access page"
 

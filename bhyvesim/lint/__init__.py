@@ -1,0 +1,1 @@
+"""What an experienced reviewer sees in a VM, without running it."""
