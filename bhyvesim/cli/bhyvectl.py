@@ -126,7 +126,7 @@ def _show_maps(session: Session, options: dict[str, str], fmt: Format | None) ->
         session.emit(memory_map(maps.segs, maps.memmaps), fmt)
     for name in ("lowmem", "highmem"):
         if f"get-{name}" in wanted:
-            from bhyvesim.report.tables import ram_extent
+            from bhyvesim.report.bhyvectl import ram_extent
 
             session.emit(ram_extent(name, maps.segs, maps.memmaps), fmt)
 
@@ -136,16 +136,16 @@ def _show_tables(
 ) -> None:
     if not options.keys() & {"get-eptp", "get-gpa-pmap", "get-stats"}:
         return
-    from bhyvesim.report import tables
+    from bhyvesim.report import bhyvectl as layouts
 
     machine = session.host.machine(session.stored_to_show().name)
     cpu = _atoi(options.get("cpu", "0"))
     if "get-eptp" in options:
-        session.emit(tables.eptp(machine, cpu), fmt)
+        session.emit(layouts.eptp(machine, cpu), fmt)
     if gpa is not None:
-        session.emit(tables.gpa_pmap(machine, gpa), fmt)
+        session.emit(layouts.gpa_pmap(machine, gpa), fmt)
     if "get-stats" in options:
-        session.emit(tables.stats(machine, cpu), fmt)
+        session.emit(layouts.stats(machine, cpu), fmt)
 
 
 def _address(text: str) -> int:
