@@ -25,7 +25,7 @@ class ScenarioFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         from bhyvesim.cli.files import read_bytes
-        from bhyvesim.config.scenario import Sources
+        from bhyvesim.config.scenario.sources import Sources
         from bhyvesim.errors import UsageError
 
         try:

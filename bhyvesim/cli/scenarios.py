@@ -44,7 +44,7 @@ def run(
     A folder stands for the scenarios in it, at any depth. Exit status: 0 when all
     expectations were met, 1 when some were not, 2 for files that are wrong.
     """
-    from bhyvesim.config.scenario import Sources
+    from bhyvesim.config.scenario.sources import Sources
 
     scenarios = [Sources(read_bytes).load(path) for path in find_scenarios(paths)]
     selected = _select(scenarios, words)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bhyvesim.config.importers.kinds import KINDS
 from bhyvesim.config.importers.sniff import read_foreign
-from bhyvesim.config.scenario import Sources
+from bhyvesim.config.scenario.sources import Sources
 from bhyvesim.config.vm import load
 from bhyvesim.errors import UsageError
 from bhyvesim.ops.replay import Replayer, parse_line

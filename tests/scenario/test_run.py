@@ -14,7 +14,7 @@ import xmlschema
 
 from bhyvesim.cli import run as command_line
 from bhyvesim.cli.files import read_bytes
-from bhyvesim.config.scenario import Sources
+from bhyvesim.config.scenario.sources import Sources
 from bhyvesim.scenario.pool import WorkerDied, run_cells
 from tests.conftest import ROOT
 

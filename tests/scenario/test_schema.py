@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from bhyvesim.config import vm
-from bhyvesim.config.scenarios.expectations import STATE
-from bhyvesim.config.scenarios.matrix import AXES
-from bhyvesim.config.scenarios.steps import STEPS
+from bhyvesim.config.scenario.expectations import STATE
+from bhyvesim.config.scenario.matrix import AXES
+from bhyvesim.config.scenario.steps import STEPS
 from tests.cli.test_errors import BAD_VMS
 from tests.conftest import ROOT
 from tests.scenario.test_mistakes import HEAD, MISTAKES

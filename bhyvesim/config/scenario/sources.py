@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Mapping, Node, Scalar, parse
-from bhyvesim.config.scenarios import nodes as n
-from bhyvesim.config.scenarios.expectations import read_expectations
-from bhyvesim.config.scenarios.matrix import cells_of, read_matrix
-from bhyvesim.config.scenarios.steps import STEPS
+from bhyvesim.config.scenario import nodes as n
+from bhyvesim.config.scenario.expectations import read_expectations
+from bhyvesim.config.scenario.matrix import cells_of, read_matrix
+from bhyvesim.config.scenario.steps import STEPS
 from bhyvesim.errors import UsageError
 from bhyvesim.scenario.model import CellSpec, Place, Scenario, Step
 from bhyvesim.units import shorten

@@ -8,8 +8,8 @@ from typing import Any
 
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Mapping, Node, Scalar, Sequence
-from bhyvesim.config.scenarios import nodes as n
-from bhyvesim.config.scenarios.steps import STEPS
+from bhyvesim.config.scenario import nodes as n
+from bhyvesim.config.scenario.steps import STEPS
 from bhyvesim.config.vm import read_memmap
 from bhyvesim.scenario.model import (
     HANGING,

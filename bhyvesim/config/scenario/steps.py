@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Node
-from bhyvesim.config.scenarios import nodes as n
+from bhyvesim.config.scenario import nodes as n
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.kernel.npt import FLAGS, OPERATIONS
 from bhyvesim.prot import ALL

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Mapping, Node, Scalar
-from bhyvesim.config.scenarios import nodes as n
+from bhyvesim.config.scenario import nodes as n
 from bhyvesim.config.vm import KEYS as VM_KEYS
 from bhyvesim.config.vm import read_vm
 from bhyvesim.kernel.revisions import REVISIONS
