@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bhyvesim.cli.schema import SCHEMAS
+from bhyvesim.cli.commands.schema import SCHEMAS
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.lint.rules import RULES
 from tools.commands import all_commands

@@ -26,19 +26,19 @@ def run(argv: list[str]) -> int:
 
 def _decided(argv: list[str]) -> int:
     """What the command came to, whatever becomes of its output."""
-    from bhyvesim.cli.bhyvectl import is_bhyvectl_style
+    from bhyvesim.cli.bhyvectl.main import is_bhyvectl_style
 
     session = Session()
     try:
         if is_bhyvectl_style(argv):
-            from bhyvesim.cli.bhyvectl import main as bhyvectl
+            from bhyvesim.cli.bhyvectl.main import main as bhyvectl
 
             return bhyvectl(argv, session)
         from bhyvesim.cli.root import main as root
 
         return root(argv, session)
     except HostStopped as stopped:
-        from bhyvesim.cli.lifecycle import say_stopped
+        from bhyvesim.cli.commands.lifecycle import say_stopped
 
         say_stopped(session, stopped)
         return stopped.exit_code

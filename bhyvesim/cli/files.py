@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from bhyvesim.errors import UsageError
 from bhyvesim.vm.spec import VmSpec, name_problem
 
 MAX_BYTES = 4 << 20
+STDIN = "<stdin>"
 
 
 def read_vm_file(path: str, name: str | None = None) -> VmSpec:
@@ -18,7 +20,7 @@ def read_vm_file(path: str, name: str | None = None) -> VmSpec:
     """
     from bhyvesim.config.vm import load
 
-    spec = load(read_bytes(path), "<stdin>" if path == "-" else path)
+    spec = load(read_bytes(path), label_of(path))
     if name is None:
         return spec
     check_name(name)
@@ -57,3 +59,16 @@ def read_bytes(path: str) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(f"{path}: {reason}: expected a readable file") from None
+
+
+def label_of(source: str) -> str:
+    """*source* as messages and comments name it."""
+    return STDIN if source == "-" else source
+
+
+def file_size(path: str) -> int | None:
+    """Bytes of the file at *path*; None where there is none."""
+    try:
+        return os.path.getsize(path) if os.path.isfile(path) else None
+    except (OSError, ValueError):
+        return None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bhyvesim.cli.files import check_name, read_bytes
+from bhyvesim.cli.files import check_name, label_of, read_bytes
 from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
 
@@ -86,7 +86,7 @@ def _described(path: str) -> Subject:
     from bhyvesim.config.document import parse
     from bhyvesim.config.vm import read_vm
 
-    label = "<stdin>" if path == "-" else path
+    label = label_of(path)
     node = parse(read_bytes(path), label)
     return Subject(label, read_vm(node), node)
 

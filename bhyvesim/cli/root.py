@@ -57,7 +57,7 @@ class LazyGroup(Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
-        command = getattr(import_module(f"bhyvesim.cli.{module}"), attribute)
+        command = getattr(import_module(f"bhyvesim.cli.commands.{module}"), attribute)
         assert isinstance(command, click.Command)
         return command
 
@@ -74,7 +74,7 @@ class LazyGroup(Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Commands and options, bhyvectl's included."""
-        from bhyvesim.cli.bhyvectl_options import SIMULATED
+        from bhyvesim.cli.bhyvectl.options import SIMULATED
 
         known = [
             CompletionItem(name, help=line)

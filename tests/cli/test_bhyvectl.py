@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from bhyvesim.cli.bhyvectl_options import SIMULATED, TABLE
-from bhyvesim.cli.getopt import OptionError, parse
+from bhyvesim.cli.bhyvectl.getopt import OptionError, parse
+from bhyvesim.cli.bhyvectl.options import SIMULATED, TABLE
 
 GIB = 1 << 30
 

@@ -43,7 +43,7 @@ def test_light_commands_import_nothing_heavy(argv):
 def test_completing_a_command_imports_none_of_them():
     completing = {"_BHYVESIM_COMPLETE": "bash_complete", "COMP_CWORD": "1"}
     modules = imported_by(COMP_WORDS="bhyvesim reb", **completing)
-    assert not modules & (HEAVY | ENGINE | {"bhyvesim.cli.lifecycle"})
+    assert not modules & (HEAVY | ENGINE | {"bhyvesim.cli.commands.lifecycle"})
 
 
 def test_help_does_not_import_the_engine():

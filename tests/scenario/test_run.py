@@ -124,7 +124,7 @@ def test_a_killed_worker_is_said_and_leaves_nothing(vm_file):
 
 
 def test_interrupted_reports_what_finished(cli, vm_file, monkeypatch):
-    import bhyvesim.cli.scenarios as module
+    import bhyvesim.cli.commands.scenarios as module
 
     def interrupted(scenarios, selected, jobs):
         yield from run_cells(scenarios, selected[:3], jobs)

@@ -10,7 +10,7 @@ import pytest
 
 import bhyvesim
 from bhyvesim import errors as e
-from bhyvesim.cli.getopt import OptionError
+from bhyvesim.cli.bhyvectl.getopt import OptionError
 from bhyvesim.config.document import ConfigError
 from bhyvesim.config.importers.source import ImportProblem, OwnFile
 from bhyvesim.crash.dump import BadDump

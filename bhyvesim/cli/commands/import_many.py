@@ -8,8 +8,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 
-from bhyvesim.cli.files import read_bytes, write_text
-from bhyvesim.cli.importing import file_size, label_of
+from bhyvesim.cli.files import file_size, label_of, read_bytes, write_text
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.config.importers.draft import Draft, Found, meaningless
 from bhyvesim.config.importers.sniff import choose, find

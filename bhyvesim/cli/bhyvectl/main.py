@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bhyvesim.cli.bhyvectl_options import SIMULATED, TABLE
-from bhyvesim.cli.getopt import OptionError, parse
+from bhyvesim.cli.bhyvectl.getopt import OptionError, parse
+from bhyvesim.cli.bhyvectl.options import SIMULATED, TABLE
 from bhyvesim.cli.session import FORMATS, Format, Session
 from bhyvesim.errors import UsageError
 from bhyvesim.report.memory import memory_map, segments
@@ -96,8 +96,8 @@ def _atoi(text: str) -> int:
 
 def _create(session: Session, options: dict[str, str]) -> None:
     """With --config the VM that it describes; without, as bhyvectl, one that has no memory."""
+    from bhyvesim.cli.commands.lifecycle import say_created
     from bhyvesim.cli.files import check_name, read_vm_file
-    from bhyvesim.cli.lifecycle import say_created
     from bhyvesim.vm.spec import empty_vm
 
     if "config" in options:
@@ -163,7 +163,7 @@ def _end(session: Session, options: dict[str, str]) -> int:
     ends = [name for name in ("force-reset", "force-poweroff", "destroy") if name in options]
     status = 0
     for name in ends:
-        from bhyvesim.cli.lifecycle import say_destroyed, say_rebooted
+        from bhyvesim.cli.commands.lifecycle import say_destroyed, say_rebooted
 
         if name == "force-reset":
             say_rebooted(session, session.host.reboot(session.which()))

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from bhyvesim.cli.files import check_name, read_bytes, write_text
+from bhyvesim.cli.files import check_name, file_size, label_of, read_bytes, write_text
 from bhyvesim.cli.params import format_option, vm_option
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.config.importers.kinds import KINDS
@@ -78,7 +78,7 @@ def import_vm(
         return 0
     if several:
         _refuse_for_several(session, output, pick, check)
-    from bhyvesim.cli.import_many import Batch
+    from bhyvesim.cli.commands.import_many import Batch
 
     batch = Batch(session, kind, check=check, pick=pick)
     batch.write_to(output, folder=several or into_folder)
@@ -119,18 +119,3 @@ def _import_one(
         sys.stdout.write(text)
         return
     write_text(output, text, new=True)
-
-
-def label_of(source: str) -> str:
-    """*source* as messages and comments name it."""
-    from bhyvesim.config.importers.source import STDIN
-
-    return STDIN if source == "-" else source
-
-
-def file_size(path: str) -> int | None:
-    """Bytes of the file at *path*; None where there is none."""
-    try:
-        return os.path.getsize(path) if os.path.isfile(path) else None
-    except (OSError, ValueError):
-        return None

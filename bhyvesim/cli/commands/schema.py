@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
-SCHEMAS = Path(__file__).parent.parent / "config" / "schemas"
+import bhyvesim
+
+SCHEMAS = Path(bhyvesim.__file__).parent / "config" / "schemas"
 
 
 @click.command()

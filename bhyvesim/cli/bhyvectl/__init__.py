@@ -1,0 +1,1 @@
+"""bhyvectl's manner: options alone, in its order of work."""

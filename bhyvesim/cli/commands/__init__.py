@@ -1,0 +1,1 @@
+"""The subcommands, a file each; none is imported before it is called."""
