@@ -26,6 +26,11 @@ class Subject:
     spec: VmSpec
     node: Node | None
 
+    @property
+    def names_its_cpu(self) -> bool:
+        """Whether it is said what processor the host has; a stored VM has one."""
+        return self.node is None or "cpu" in getattr(self.node, "items", ())
+
 
 @dataclass(frozen=True, slots=True)
 class Unread:

@@ -28,7 +28,7 @@ class Judged(NamedTuple):
         return "safe" if all(v.safe for v in self.verdicts) else "NOT SAFE"
 
 
-def one_vm(source: str, found: Sequence[Verdict]) -> Report:
+def one_vm(source: str, found: Sequence[Verdict], *, cpu_taken: bool) -> Report:
     """A row a kernel."""
     rows = []
     for verdict in found:
@@ -37,21 +37,21 @@ def one_vm(source: str, found: Sequence[Verdict]) -> Report:
         because = "" if verdict.safe else verdict.outcome
         rows.append((verdict.kernel.name, _word(verdict.safe), because, remark))
     columns = tuple(map(Column, ("KERNEL", "VERDICT", "BECAUSE", "REMARK")))
-    notes = _notes(found)
+    notes = _notes(found, cpu_taken)
     data = {"vm": source, "kernels": [_data(v) for v in found], "notes": list(notes)}
     return Report(columns, tuple(rows), data, notes=notes)
 
 
-def fleet(judged: Sequence[Judged]) -> Report:
+def fleet(judged: Sequence[Judged], *, cpu_taken: bool) -> Report:
     """A row a VM: on which kernels it is not safe, and why."""
     rows = tuple((j.source, _memory(j), j.verdict, _not_on(j.verdicts)) for j in judged)
     columns = (Column("FILE OR VM"), Column("MEMORY", True), Column("VERDICT"), Column("NOT ON"))
-    notes = _notes([verdict for j in judged for verdict in j.verdicts])
+    notes = _notes([verdict for j in judged for verdict in j.verdicts], cpu_taken)
     data = {"vms": [_fleet_data(j) for j in judged], "notes": list(notes)}
     return Report(columns, rows, data, notes=notes)
 
 
-def rollout(judged: Sequence[Judged], old: str, new: str) -> Report:
+def rollout(judged: Sequence[Judged], old: str, new: str, *, cpu_taken: bool) -> Report:
     """A row a VM: how it fares on *old* and on *new*, and what the step changes."""
     rows, data = [], []
     for j in judged:
@@ -66,7 +66,7 @@ def rollout(judged: Sequence[Judged], old: str, new: str) -> Report:
         Column(new),
         Column("CHANGE"),
     )
-    notes = _notes([verdict for j in judged for verdict in j.verdicts])
+    notes = _notes([verdict for j in judged for verdict in j.verdicts], cpu_taken)
     return Report(
         columns,
         tuple(rows),
@@ -114,12 +114,19 @@ def _not_on(found: Sequence[Verdict]) -> str:
     return ", ".join(parts)
 
 
-def _notes(found: Sequence[Verdict]) -> tuple[str, ...]:
-    hanging = [v.kernel.gpt for v in found if REVISIONS[v.kernel.gpt].ioctls.holds]
-    if not hanging:
-        return ()
-    since = next(name for name, revision in REVISIONS.items() if revision.ioctls.holds)
-    return (f"Not counted: kernels from {since} on hang if a page is held at an unmap (BV115).",)
+def _notes(found: Sequence[Verdict], cpu_taken: bool) -> tuple[str, ...]:
+    """What stands below the table: what a verdict does not count, and what was taken for it."""
+    notes = []
+    if any(REVISIONS[v.kernel.gpt].ioctls.holds for v in found):
+        since = next(name for name, revision in REVISIONS.items() if revision.ioctls.holds)
+        notes.append(
+            f"Not counted: kernels from {since} on hang if a page is held at an unmap (BV115)."
+        )
+    if cpu_taken:
+        notes.append(
+            "Where no cpu is named, an AMD host is taken; Intel ones differ: say cpu: intel."
+        )
+    return tuple(notes)
 
 
 def _data(verdict: Verdict) -> dict[str, Any]:

@@ -58,12 +58,13 @@ def matrix(
     kernels = _kernels(gpt, old, new, build)
     fleet = gather(session, paths, names, everything)
     judged = _judge(fleet, kernels)
+    taken = not all(vm.names_its_cpu for vm in fleet.vms)
     if old is not None and new is not None:
-        report = layouts.rollout(judged, old, new)
+        report = layouts.rollout(judged, old, new, cpu_taken=taken)
     elif fleet.single:
-        report = layouts.one_vm(judged[0].source, judged[0].verdicts)
+        report = layouts.one_vm(judged[0].source, judged[0].verdicts, cpu_taken=taken)
     else:
-        report = layouts.fleet(judged)
+        report = layouts.fleet(judged, cpu_taken=taken)
     report_unread(session, fleet)
     session.emit(report, fmt)
     if fleet.unread:

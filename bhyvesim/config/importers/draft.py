@@ -41,6 +41,7 @@ class Draft:
             lines += [f"# Ignored: {_comment(what)}" for what in self.ignored]
         elif self.ignored:
             lines.append(f"# {meaningless(len(self.ignored))}")
+        lines.append("# Of which make the processor is, is not known: on Intel, add cpu: intel.")
         name = json.dumps(self.name, ensure_ascii=False)
         lines.append(_line("name", name, self.name_origin))
         if self.layout is None:
