@@ -44,7 +44,9 @@ def add_with_a_failing_commit(monkeypatch, code: str, really: str) -> str:
     factory = type("Connection", (Failing,), connecting)
     with monkeypatch.context() as patch:
         patch.setattr(
-            Store, "_connect", lambda _, path: sqlite3.connect(path, 1, 0, None, factory=factory)
+            Store,
+            "_connect",
+            lambda _, path: sqlite3.connect(path, timeout=1, isolation_level=None, factory=factory),
         )
         with pytest.raises(StateError) as raised, Store().writing() as transaction:
             transaction.put(ROW)
