@@ -8,38 +8,77 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bhyvesim.errors import BhyvesimError, KernelHang, KernelPanic, NotRunning, Refused
+    from bhyvesim.config.vm import load_vm as load
+    from bhyvesim.crash.dump import CrashDump
+    from bhyvesim.errors import (
+        BhyvesimError,
+        KernelHang,
+        KernelPanic,
+        KernelStop,
+        NotRunning,
+        Refused,
+    )
+    from bhyvesim.host.host import Host
     from bhyvesim.kernel.gpt.access import Access
     from bhyvesim.kernel.machine import BatchAccess, Held, Machine, MemoryStats
+    from bhyvesim.kernel.memory import Memmap, Memseg
+    from bhyvesim.kernel.revisions import REVISIONS
+    from bhyvesim.kernel.snapshot import Snapshot
+    from bhyvesim.span import Span
+    from bhyvesim.vm.spec import VmSpec
+    from bhyvesim.vm.vm import Vm
 
 __version__ = "0.1.0"
 
+# Where each name lives; imported on first use.
+_HOMES = {
+    "load": ("bhyvesim.config.vm", "load_vm"),
+    "Vm": ("bhyvesim.vm.vm", "Vm"),
+    "VmSpec": ("bhyvesim.vm.spec", "VmSpec"),
+    "Machine": ("bhyvesim.kernel.machine", "Machine"),
+    "Access": ("bhyvesim.kernel.gpt.access", "Access"),
+    "BatchAccess": ("bhyvesim.kernel.machine", "BatchAccess"),
+    "Held": ("bhyvesim.kernel.machine", "Held"),
+    "MemoryStats": ("bhyvesim.kernel.machine", "MemoryStats"),
+    "Memseg": ("bhyvesim.kernel.memory", "Memseg"),
+    "Memmap": ("bhyvesim.kernel.memory", "Memmap"),
+    "Span": ("bhyvesim.span", "Span"),
+    "Snapshot": ("bhyvesim.kernel.snapshot", "Snapshot"),
+    "CrashDump": ("bhyvesim.crash.dump", "CrashDump"),
+    "Host": ("bhyvesim.host.host", "Host"),
+    "REVISIONS": ("bhyvesim.kernel.revisions", "REVISIONS"),
+    "BhyvesimError": ("bhyvesim.errors", "BhyvesimError"),
+    "Refused": ("bhyvesim.errors", "Refused"),
+    "NotRunning": ("bhyvesim.errors", "NotRunning"),
+    "KernelStop": ("bhyvesim.errors", "KernelStop"),
+    "KernelPanic": ("bhyvesim.errors", "KernelPanic"),
+    "KernelHang": ("bhyvesim.errors", "KernelHang"),
+}
+
 __all__ = [
+    "REVISIONS",
     "Access",
     "BatchAccess",
     "BhyvesimError",
+    "CrashDump",
     "Held",
+    "Host",
     "KernelHang",
     "KernelPanic",
+    "KernelStop",
     "Machine",
+    "Memmap",
     "MemoryStats",
+    "Memseg",
     "NotRunning",
     "Refused",
+    "Snapshot",
+    "Span",
+    "Vm",
+    "VmSpec",
     "__version__",
+    "load",
 ]
-
-_HOMES = {
-    "Access": "bhyvesim.kernel.gpt.access",
-    "BatchAccess": "bhyvesim.kernel.machine",
-    "BhyvesimError": "bhyvesim.errors",
-    "Held": "bhyvesim.kernel.machine",
-    "KernelHang": "bhyvesim.errors",
-    "KernelPanic": "bhyvesim.errors",
-    "Machine": "bhyvesim.kernel.machine",
-    "MemoryStats": "bhyvesim.kernel.machine",
-    "NotRunning": "bhyvesim.errors",
-    "Refused": "bhyvesim.errors",
-}
 
 
 def __getattr__(name: str) -> Any:
@@ -47,5 +86,6 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         from importlib import import_module
 
-        return getattr(import_module(_HOMES[name]), name)
+        module, attribute = _HOMES[name]
+        return getattr(import_module(module), attribute)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,3 +116,13 @@ def test_no_revision_is_named_outside_its_file():
                 constants = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
                 names = {"13932", "14042", "13896", "14367", "15844", "2025"}
                 assert not names & set(map(str, constants)), f"{path}:{node.lineno}"
+
+
+def test_the_page_on_the_architecture_has_every_room():
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    told = set(re.findall(r"^\*\*(\w+)\*\* (?:is|has|parses|turns|reads)", page, re.MULTILINE))
+    assert told == rooms
+    named = set(re.findall(r"`(\w+)`", page.partition("**kernel**")[2].partition("## Four")[0]))
+    kernel = {path.stem for path in (PACKAGE / "kernel").iterdir() if path.stem[0] != "_"}
+    assert kernel <= named

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bhyvesim
 from bhyvesim.cli.commands.schema import SCHEMAS
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.lint.rules import RULES
@@ -110,7 +113,51 @@ def json_page() -> str:
     return text
 
 
+def python_page() -> str:
+    """The public names, from their docstrings."""
+    text = (
+        "# Python\n\n`from bhyvesim import …`; each name is imported on first use. Addresses and "
+        "lengths are bytes, ends exclusive unless said otherwise.\n\n"
+    )
+    for name in bhyvesim.__all__:
+        thing = getattr(bhyvesim, name)
+        if inspect.isclass(thing):
+            text += f"## {name}\n\n{_docstring(thing)}\n\n"
+            for method, member in vars(thing).items():
+                text += _member(method, member)
+        elif inspect.isfunction(thing):
+            text += f"## {name}{_signature(thing)}\n\n{_docstring(thing)}\n\n"
+    return text
+
+
+def _member(name: str, member: object) -> str:
+    """A public method or property with a docstring of its own, as a section."""
+    function = member.fget if isinstance(member, property) else inspect.unwrap(member)  # type: ignore[arg-type]
+    if isinstance(member, (staticmethod, classmethod)):
+        function = member.__func__
+    if name.startswith("_") or not inspect.isfunction(function) or not function.__doc__:
+        return ""
+    shown = f"`{name}`" if isinstance(member, property) else f"`{name}{_signature(function)}`"
+    return f"### {shown}\n\n{_docstring(function)}\n\n"
+
+
+def _signature(function: Callable[..., object]) -> str:
+    signature = inspect.signature(function)
+    kept = [p for p in signature.parameters.values() if p.name != "self"]
+    return str(signature.replace(parameters=kept)).replace("'", "")
+
+
+def _docstring(thing: object) -> str:
+    """The docstring; examples in it become code."""
+    blocks = []
+    for block in (inspect.getdoc(thing) or "").replace("``", "`").split("\n\n"):
+        is_code = block.lstrip().startswith(">>>")
+        blocks.append(f"```pycon\n{block}\n```" if is_code else block)
+    return "\n\n".join(blocks)
+
+
 PAGES = {
+    "python.md": python_page,
     "commands.md": commands_page,
     "configuration.md": keys_page,
     "codes.md": codes_page,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from os import PathLike, fspath
 from typing import cast
 
 from bhyvesim.config import readers as r
-from bhyvesim.config.document import Node, Scalar, Sequence, parse
+from bhyvesim.config.document import MAX_BYTES, Node, Scalar, Sequence, parse
 from bhyvesim.kernel.calls import Assertions
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.kernel.pte.format import PFN_BITS
@@ -22,6 +23,7 @@ from bhyvesim.vm.spec import (
     VmSpec,
     name_problem,
 )
+from bhyvesim.vm.vm import Vm
 
 DEFAULT_BOOTROM = 2 * MIB
 _COMMON = ("name", "kernel", "cpu", "apicv", "touch", "track_dirty")
@@ -36,6 +38,16 @@ def load(text: str | bytes, source: str) -> VmSpec:
     Raises ConfigError.
     """
     return read_vm(parse(text, source))
+
+
+def load_vm(path: str | PathLike[str]) -> Vm:
+    """The VM that the YAML file at *path* describes, in memory and not booted yet.
+
+    Raises ConfigError where the file is wrong, OSError where it cannot be read, Refused and
+    KernelStop where the kernel does not take the VM.
+    """
+    with open(path, "rb") as file:
+        return Vm(load(file.read(MAX_BYTES + 1), fspath(path)))
 
 
 def read_vm(node: Node) -> VmSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from bhyvesim.errors import BadValue, Frame, KernelHang, KernelStop, NotRunning, Refused
 from bhyvesim.kernel.calls import Assertions, Calls, Kernel
@@ -17,7 +17,7 @@ from bhyvesim.kernel.pte.format import PFN_BITS
 from bhyvesim.kernel.revisions import NEWEST, REVISIONS, Revision
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.kernel.vmspace import VmSpace
-from bhyvesim.prot import ALL, BY, READ, WRITE
+from bhyvesim.prot import ALL, BY, READ, WRITE, parse_prot
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT, is_page_aligned
 
@@ -150,9 +150,9 @@ class Machine:
         if apicv:
             self._map_apic()
 
-    def fork(self) -> Machine:
+    def fork(self) -> Self:
         """Another machine in the same state; what happens to one is nothing to the other."""
-        other = object.__new__(Machine)
+        other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other.kernel = self.kernel.fork()
         other.space = self.space.fork(other.kernel)
@@ -189,11 +189,11 @@ class Machine:
             contents=tuple(sorted(self.contents.items())),
         )
 
-    @classmethod
-    def restored(cls, snapshot: Snapshot) -> Machine:
+    @staticmethod
+    def restored(snapshot: Snapshot) -> Machine:
         """The machine that *snapshot* was taken of. After a panic or hang it answers dump()."""
         s = snapshot
-        machine = cls(
+        machine = Machine(
             s.gpt,
             debug=s.debug,
             npt=s.npt,
@@ -259,7 +259,7 @@ class Machine:
         self.next_host_pfn = max(self.next_host_pfn, end)
 
     def mmap_memseg(
-        self, gpa: int, segid: int, segoff: int, length: int, prot: int, wired: bool = False
+        self, gpa: int, segid: int, segoff: int, length: int, prot: int | str, wired: bool = False
     ) -> None:
         """Map bytes ``[segoff, segoff + length)`` of a segment at *gpa*.
 
@@ -267,6 +267,7 @@ class Machine:
         where revision 15844 crosses a 512 GiB line. Source: vm_mmap_memseg().
         """
         self.check_running()
+        prot = _mask(prot)
         if not 0 < prot <= ALL:
             raise Refused("EINVAL", f"protection {prot:#x} is not one or more of R=1, W=2, X=4")
         seg = self.segs.get(segid)
@@ -304,13 +305,15 @@ class Machine:
                 return
         raise Refused("EINVAL", f"no memmap is exactly {Span.sized(gpa, length)}")
 
-    def access(self, gpa: int, npages: int = 1, prot: int = 1, by: str = "vcpu") -> Access:
+    def access(self, gpa: int, npages: int = 1, prot: int | str = READ, by: str = "vcpu") -> Access:
         """*npages* pages from the one that holds *gpa* are accessed, in ascending order.
 
-        *prot* is a mask of what each access wants at once; *by* a vCPU, through the tables,
-        or a ``device``, which holds and releases each page (R or W must be in *prot*).
+        *prot* is what each access wants at once (a mask, or ``"rw"``); *by* a vCPU, through
+        the tables, or a ``device``, which holds and releases each page (and reads or writes).
         Stops at the first failure, which is a result; KernelPanic where the kernel panics.
         """
+        if type(prot) is not int:
+            prot = _mask(prot)
         if self.state is not _RUNNING or not 0 < prot <= ALL:
             self._check_access(prot)
         if by != "vcpu":
@@ -332,13 +335,14 @@ class Machine:
         with self._running(()):
             return self.space.access_by_device(range(page, page + npages), prot)
 
-    def hold(self, gpa: int, prot: int = READ) -> Held:
+    def hold(self, gpa: int, prot: int | str = READ) -> Held:
         """A userspace mapping of guest space takes a hold on the page that holds *gpa*.
 
         Until it is released, whatever unmaps anything of this VM hangs. Raises Refused
         (ENOTTY) before 13896, KernelPanic as a device's access. Source: vmc_hold().
         """
         self.check_offered(self.revision.ioctls.holds, "holds of pages")
+        prot = _mask(prot)
         check_hold(prot)
         with self._running(()):
             hold_id = self.space.hold(gpa >> PAGE_SHIFT, prot)
@@ -358,17 +362,30 @@ class Machine:
         self.space.release(hold_id, dirty=dirty)
         return False
 
+    @property
+    def dirty(self) -> list[tuple[int, int]]:
+        """Runs of pages whose dirty bit is set, as ``(gpa, pages)``, by address."""
+        bit = self.npt.dirty
+        runs: list[tuple[int, int]] = []
+        for gpa, npages, pte in pte_rows(self.space.gpt):
+            if pte & bit:
+                if runs and runs[-1][0] + (runs[-1][1] << PAGE_SHIFT) == gpa:
+                    gpa, npages = runs[-1][0], runs.pop()[1] + npages
+                runs.append((gpa, npages))
+        return runs
+
     def stats(self) -> MemoryStats:
         """The memory statistics. Source: vmm_stat.c; vmspace_resident_count()."""
         self.check_running()
         counted = self.resident << PAGE_SHIFT
         return MemoryStats(0, counted) if self.revision.counts_wired else MemoryStats(counted, None)
 
-    def access_batch(self, gpas: Sequence[int], prot: int = 1) -> BatchAccess:
+    def access_batch(self, gpas: Sequence[int], prot: int | str = READ) -> BatchAccess:
         """Single-page accesses of a vCPU in the order given, each for itself.
 
         The same as one :meth:`access` after the other, at a fraction of the time.
         """
+        prot = _mask(prot)
         self._check_access(prot)
         try:
             mapped, failed = self.space.access_many(gpas, prot)
@@ -520,6 +537,10 @@ class _Running:
         self._calls.__exit__()
         if isinstance(raised, KernelStop):
             self._machine.stopped(raised)
+
+
+def _mask(prot: int | str) -> int:
+    return parse_prot(prot) if isinstance(prot, str) else prot
 
 
 def check_hold(prot: int) -> None:
