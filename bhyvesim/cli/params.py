@@ -113,3 +113,21 @@ vm_option = click.option(
     callback=_set_vm,
     help="The VM; else $BHYVESIM_VM, else the only one there is.",
 )
+
+
+def fleet_arguments(command: F) -> F:
+    """FILES-OR-FOLDERS, --vm and --all: the VMs that a command is asked about."""
+    command = click.option(
+        "--all", "everything", is_flag=True, help="All stored VMs, besides the files."
+    )(command)
+    command = click.option(
+        "--vm",
+        "names",
+        metavar="NAME",
+        multiple=True,
+        shell_complete=complete_vm,
+        help="A stored VM, besides the files; may repeat. With one FILE: the name to give it.",
+    )(command)
+    return click.argument("paths", metavar="[FILES-OR-FOLDERS...]", type=click.Path(), nargs=-1)(
+        command
+    )

@@ -56,15 +56,7 @@ def build(spec: VmSpec) -> Machine:
 
 def new_machine(spec: VmSpec) -> Machine:
     """An empty machine on the kernel that *spec* names."""
-    kernel = spec.kernel
-    return Machine(
-        kernel.gpt,
-        debug=kernel.debug,
-        npt=spec.npt,
-        track_dirty=spec.track_dirty,
-        assertions=kernel.assertions,
-        apicv=spec.apicv,
-    )
+    return Machine(**spec.machine_arguments)
 
 
 def allocate(machine: Machine, spec: VmSpec) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.kernel.revisions import NEWEST
@@ -68,6 +68,18 @@ class VmSpec:
     @property
     def npt(self) -> str:
         return NPT_OF_CPU[self.cpu]
+
+    @property
+    def machine_arguments(self) -> dict[str, Any]:
+        """What a Machine on its host is made with."""
+        return {
+            "gpt": self.kernel.gpt,
+            "debug": self.kernel.debug,
+            "npt": self.npt,
+            "track_dirty": self.track_dirty,
+            "assertions": self.kernel.assertions,
+            "apicv": self.apicv,
+        }
 
 
 def empty_vm(name: str) -> VmSpec:

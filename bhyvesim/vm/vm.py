@@ -23,15 +23,7 @@ class Vm(Machine):
     """
 
     def __init__(self, spec: VmSpec) -> None:
-        kernel = spec.kernel
-        super().__init__(
-            kernel.gpt,
-            debug=kernel.debug,
-            npt=spec.npt,
-            track_dirty=spec.track_dirty,
-            assertions=kernel.assertions,
-            apicv=spec.apicv,
-        )
+        super().__init__(**spec.machine_arguments)
         self.spec = spec
         life.allocate(self, spec)
 

@@ -9,7 +9,7 @@ import textwrap
 import click
 
 from bhyvesim.cli.fleet import Subject, gather, report_unread
-from bhyvesim.cli.params import complete_vm, vm_option
+from bhyvesim.cli.params import fleet_arguments, vm_option
 from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
 from bhyvesim.kernel.revisions import REVISIONS
@@ -23,16 +23,7 @@ _LEVELS = {"note": 1, "warning": 2, "error": 3, "never": 4}
 
 
 @click.command()
-@click.argument("paths", metavar="[FILES-OR-FOLDERS...]", type=click.Path(), nargs=-1)
-@click.option(
-    "--vm",
-    "names",
-    metavar="NAME",
-    multiple=True,
-    shell_complete=complete_vm,
-    help="A stored VM, besides the files; may repeat.",
-)
-@click.option("--all", "everything", is_flag=True, help="All stored VMs, besides the files.")
+@fleet_arguments
 @click.option(
     "--format",
     "fmt",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bhyvesim.cli.fleet import Fleet, gather, report_unread
-from bhyvesim.cli.params import REVISION, complete_vm, format_option
+from bhyvesim.cli.params import REVISION, fleet_arguments, format_option
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import UsageError
 from bhyvesim.kernel.revisions import REVISIONS
@@ -17,16 +17,7 @@ _MANY_CELLS = 500  # from here on, more processes than one are worth starting
 
 
 @click.command()
-@click.argument("paths", metavar="[FILES-OR-FOLDERS...]", type=click.Path(), nargs=-1)
-@click.option(
-    "--vm",
-    "names",
-    metavar="NAME",
-    multiple=True,
-    shell_complete=complete_vm,
-    help="A stored VM, besides the files; may repeat. With one FILE: its name in messages.",
-)
-@click.option("--all", "everything", is_flag=True, help="All stored VMs, besides the files.")
+@fleet_arguments
 @click.option("--gpt", type=REVISION, multiple=True, help="Only this revision; may repeat.")
 @click.option("--from", "old", type=REVISION, help="With --to: what a rollout changes for each VM.")
 @click.option("--to", "new", type=REVISION, help="The revision of a rollout from --from.")
