@@ -76,3 +76,25 @@ def test_nothing_to_explain(cli, config):
     cli("create", "--config", config("testvm-13932"))
     cli("reboot")
     assert cli("explain", "--vm", "other").status == 2
+
+
+def test_a_page_that_may_not_be_read(cli, vm_file):
+    text = (
+        "name: x\nkernel: {gpt: 14042}\nsegments: [{id: 0, size: 2M}]\n"
+        "mappings: [{gpa: 2M, segment: 0, len: 2M, prot: w, wired: WIRED}]\n"
+    )
+    assert cli("create", "--config", vm_file(text.replace("WIRED", "false"))).status == 3
+    out = cli("explain").out
+    assert "Page 0x200000 of a memmap without R was touched for the first time" in out
+    assert "Fixed in 13896" in out
+    wired = vm_file(text.replace("WIRED", "true"))
+    assert cli("create", "--config", wired, "--vm", "y").status == 3
+    assert "A memmap without R wires its pages." in cli("explain").out
+
+
+def test_a_hole_that_a_mapping_holds(cli, vm_file):
+    cli("create", "--config", vm_file("name: x\ncpu: intel\nmemory: 2G\nkernel: {gpt: 13896}\n"))
+    assert cli("hold", "--gpa", "0xfee01000").status == 3
+    out = cli("explain").out
+    assert "A mapping of guest space asked for a hold of page 0xfee01000" in out
+    assert "exists all the same, for APIC access page [0xfee00000, 0xfee01000)" in out

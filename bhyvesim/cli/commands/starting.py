@@ -22,6 +22,7 @@ kernel:
   # assertions: warn      # log failing ASSERTs and go on, instead of a panic
 
 cpu: amd                  # amd: RVI tables; intel: EPT tables
+# apicv: false            # an Intel host that does not virtualise the APIC
 vmm: propolis             # or bhyve: segment ids, slot order, the ROM's segment
 
 # Sizes are K, M, G, T: powers of 1024. A plain number is bytes.
@@ -47,8 +48,12 @@ def config() -> None:
 
 @config.command()
 @click.argument("file", metavar="[FILE]", type=click.Path(), required=False)
-def init(file: str | None) -> None:
+@click.option("-o", "--output", metavar="FILE", help="The same as FILE.")
+def init(file: str | None, output: str | None) -> None:
     """Write a commented description to FILE, or to standard output."""
+    if file is not None and output is not None:
+        raise click.UsageError("FILE and --output exclude each other")
+    file = file or output
     if file is None:
         sys.stdout.write(STARTER)
         return
