@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import re
 
 LIMIT = 1000
 
 # C0 and C1 controls, DEL, line and paragraph separators, marks that turn the direction of
 # text, lone surrogates (bytes that were no UTF-8), and characters without a width of their own.
-_UNFIT = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+_UNFIT = (
+    "\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
 )
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
@@ -20,16 +24,22 @@ def clean(text: str, limit: int = LIMIT) -> str:
     >>> clean("a\\n\\x1b[31mred")
     'a\\\\n\\\\e[31mred'
     """
-    shown = _UNFIT.sub(_escaped, text)
+    shown = text if text.isprintable() else _pattern(_UNFIT).sub(_escaped, text)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def clean_json(document: str) -> str:
     """*document* (JSON text) with what is unfit inside its strings as ``\\u`` escapes."""
-    return _UNFIT_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
+    unfit = _UNFIT.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f")  # between values, lines end
+    return _pattern(unfit).sub(lambda match: f"\\u{ord(match[0]):04x}", document)
 
 
-_UNFIT_IN_JSON = re.compile(_UNFIT.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
+@cache
+def _pattern(characters: str) -> re.Pattern[str]:
+    """Any of *characters*; compiled where it is needed, which is seldom."""
+    import re
+
+    return re.compile(f"[{characters}]")
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -10,14 +10,11 @@ import json
 from dataclasses import asdict, replace
 from typing import Any
 
-from bhyvesim.crash.dump import BadDump, CrashDump, decode
-from bhyvesim.errors import StateError
 from bhyvesim.kernel.machine import Machine, MachineState
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.kernel.vmspace import Hold
 from bhyvesim.store.maps import decode_maps
-from bhyvesim.store.store import CrashRow
 from bhyvesim.vm.life import new_machine
 from bhyvesim.vm.spec import KernelSpec, SegmentSpec, TouchSpec, VmSpec
 
@@ -81,20 +78,6 @@ def decode_machine(spec: VmSpec, maps: str, tables: str, state: MachineState) ->
         contents=tuple((pfn, bytes.fromhex(page)) for pfn, page in plain.get("contents", ())),
     )
     return Machine.restored(snapshot)
-
-
-def decode_crash(row: CrashRow) -> CrashDump:
-    """The dump in *row*; one of 0.1 is text. Raises StateError where it makes no sense."""
-    try:
-        if isinstance(row.record, str):
-            from bhyvesim.store.old_dumps import read_old_dump
-
-            return read_old_dump(row.vm, row.time_ns, row.record)
-        return decode(row.record)
-    except (BadDump, ValueError, LookupError, TypeError) as error:
-        raise StateError(
-            f"the state of crash dump {row.id} is damaged ({error}); nothing was written"
-        ) from None
 
 
 def _dumps(value: Any) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bhyvesim.store.codec import decode_crash
+from bhyvesim.store.dumps import decode_crash
 from bhyvesim.store.migrations import MIGRATIONS, OLDEST_VERSION, VERSION
 from bhyvesim.store.store import Store
 

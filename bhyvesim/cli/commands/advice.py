@@ -17,7 +17,7 @@ from bhyvesim.lint.review import review
 from bhyvesim.lint.rules import RULES, Severity
 from bhyvesim.report import findings
 from bhyvesim.report.explain import explain as tell
-from bhyvesim.store.codec import decode_crash
+from bhyvesim.store.dumps import decode_crash
 
 _LEVELS = {"note": 1, "warning": 2, "error": 3, "never": 4}
 

@@ -14,7 +14,7 @@ from bhyvesim.cli.session import Format, Session
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.report import crash as layouts
 from bhyvesim.report.model import Column, Report
-from bhyvesim.store.codec import decode_crash
+from bhyvesim.store.dumps import decode_crash
 
 
 @click.group(cls=Group)
