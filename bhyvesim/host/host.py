@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from bhyvesim.crash.dump import CrashDump, encode
 from bhyvesim.errors import BadValue, HostStopped, KernelStop, Refused
 from bhyvesim.kernel.calls import Warned
 from bhyvesim.kernel.gpt.access import Access
@@ -21,7 +19,10 @@ from bhyvesim.vm import life
 from bhyvesim.vm.layouts import LAYOUTS
 from bhyvesim.vm.spec import TouchSpec, VmSpec
 
-_UUIDS = uuid.UUID("6c1d6c0e-0d3c-5f0e-9a53-14042b1e5e11")
+if TYPE_CHECKING:
+    from bhyvesim.crash.dump import CrashDump
+
+_UUIDS = "6c1d6c0e-0d3c-5f0e-9a53-14042b1e5e11"
 
 Clock = Callable[[], int]  # nanoseconds since the epoch
 
@@ -209,6 +210,10 @@ class Host:
         try:
             yield
         except KernelStop as stop:
+            import uuid
+
+            from bhyvesim.crash.dump import CrashDump, encode
+
             time_ns = self.clock()
             seed = f"{spec.name}/{operation}/{time_ns}/{transaction.crash_count()}"
             dump = CrashDump.of(
@@ -217,7 +222,7 @@ class Host:
                 vm=spec.name,
                 operation=operation,
                 time_ns=time_ns,
-                uuid=str(uuid.uuid5(_UUIDS, seed)),
+                uuid=str(uuid.uuid5(uuid.UUID(_UUIDS), seed)),
             )
             crash_id = transaction.add_crash(spec.name, time_ns, encode(dump))
             transaction.put(_row(spec, machine, crash_id))
