@@ -7,16 +7,28 @@ both outside SQLite's 63 bits. Python's JSON integers have no limit.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from bhyvesim.kernel.machine import Machine, MachineState
 from bhyvesim.kernel.memory import Memmap
+from bhyvesim.kernel.plain import from_plain, to_plain
 from bhyvesim.kernel.snapshot import Snapshot
-from bhyvesim.kernel.vmspace import Hold
 from bhyvesim.store.maps import decode_maps
 from bhyvesim.vm.life import new_machine
 from bhyvesim.vm.spec import KernelSpec, SegmentSpec, TouchSpec, VmSpec
+
+# What a row of tables has of a snapshot; its description and its maps have the rest.
+_TABLES = (
+    "resident",
+    "leaves",
+    "twins",
+    "tracking",
+    "hardware_bits",
+    "holds",
+    "last_hold",
+    "contents",
+)
 
 
 def encode_spec(spec: VmSpec) -> str:
@@ -39,43 +51,28 @@ def decode_spec(text: str) -> VmSpec:
 
 def encode_tables(snapshot: Snapshot) -> str:
     """Everything of *snapshot* but its segments and memmaps; a row a run of leaves."""
-    return _dumps(
-        {
-            "resident": snapshot.resident,
-            "leaves": [[first, end, *leaf] for first, end, leaf in snapshot.leaves],
-            "twins": snapshot.twins,
-            "tracking": snapshot.tracking,
-            "hardware_bits": snapshot.hardware_bits,
-            "holds": [[hold_id, *held] for hold_id, held in snapshot.holds],
-            "last_hold": snapshot.last_hold,
-            "contents": [[pfn, page.hex()] for pfn, page in snapshot.contents],
-        }
-    )
+    plain = to_plain(snapshot)
+    return _dumps({key: plain[key] for key in _TABLES})
 
 
 def decode_machine(spec: VmSpec, maps: str, tables: str, state: MachineState) -> Machine:
     """The machine that :func:`.maps.encode_maps` and :func:`encode_tables` were given.
 
     Version 0.1 knew no holds, no contents and no tracking that changes: what it wrote lacks
-    them.
+    them. Every value is looked at: raises ValueError for one that cannot be.
     """
     segs, slots, next_host_pfn = decode_maps(maps)
-    plain = json.loads(tables)
-    new = new_machine(spec).snapshot()
-    snapshot = replace(
-        new,
-        state=state.value,
-        segs=tuple(segs),
-        slots=tuple(slots),
-        next_host_pfn=next_host_pfn,
-        resident=plain["resident"],
-        leaves=tuple((first, end, tuple(leaf)) for first, end, *leaf in plain["leaves"]),
-        twins=tuple(plain["twins"]),
-        tracking=plain.get("tracking", new.tracking),
-        hardware_bits=plain.get("hardware_bits", new.hardware_bits),
-        holds=tuple((i, Hold(gpa, prot)) for i, gpa, prot in plain.get("holds", ())),
-        last_hold=plain.get("last_hold", 0),
-        contents=tuple((pfn, bytes.fromhex(page)) for pfn, page in plain.get("contents", ())),
+    new = to_plain(new_machine(spec).snapshot())
+    stored = {key: value for key, value in json.loads(tables).items() if key in new}
+    snapshot = from_plain(
+        {
+            **{key: new[key] for key in new if key not in ("leaves", "resident", "twins")},
+            **stored,
+            "state": state.value,
+            "segs": [list(seg) for seg in segs],
+            "slots": [None if m is None else list(m) for m in slots],
+            "next_host_pfn": next_host_pfn,
+        }
     )
     return Machine.restored(snapshot)
 
