@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     )
     from bhyvesim.host.host import Host
     from bhyvesim.kernel.gpt.access import Access
-    from bhyvesim.kernel.machine import BatchAccess, Held, Machine, MemoryStats
+    from bhyvesim.kernel.machine import Machine
     from bhyvesim.kernel.memory import Memmap, Memseg
+    from bhyvesim.kernel.results import BatchAccess, Held, MemoryStats
     from bhyvesim.kernel.revisions import REVISIONS
     from bhyvesim.kernel.snapshot import Snapshot
     from bhyvesim.span import Span
@@ -37,9 +38,9 @@ _HOMES = {
     "VmSpec": ("bhyvesim.vm.spec", "VmSpec"),
     "Machine": ("bhyvesim.kernel.machine", "Machine"),
     "Access": ("bhyvesim.kernel.gpt.access", "Access"),
-    "BatchAccess": ("bhyvesim.kernel.machine", "BatchAccess"),
-    "Held": ("bhyvesim.kernel.machine", "Held"),
-    "MemoryStats": ("bhyvesim.kernel.machine", "MemoryStats"),
+    "BatchAccess": ("bhyvesim.kernel.results", "BatchAccess"),
+    "Held": ("bhyvesim.kernel.results", "Held"),
+    "MemoryStats": ("bhyvesim.kernel.results", "MemoryStats"),
     "Memseg": ("bhyvesim.kernel.memory", "Memseg"),
     "Memmap": ("bhyvesim.kernel.memory", "Memmap"),
     "Span": ("bhyvesim.span", "Span"),

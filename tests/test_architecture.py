@@ -22,6 +22,8 @@ LAYERS = {
     "kernel.gpt": 3,
     "kernel.revisions": 4,
     "kernel.memory": 4,
+    "kernel.results": 4,
+    "kernel.stacks": 4,
     "kernel.mapping": 5,
     "kernel.vmspace": 6,
     "kernel.snapshot": 7,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from bhyvesim.errors import BadValue, HostStopped, KernelStop, Refused
 from bhyvesim.kernel.calls import Warned
 from bhyvesim.kernel.gpt.access import Access
-from bhyvesim.kernel.machine import Held, Machine, MachineState
+from bhyvesim.kernel.machine import Machine
+from bhyvesim.kernel.results import Held, MachineState
 from bhyvesim.store import codec
 from bhyvesim.store.maps import decoding, encode_maps
 from bhyvesim.store.store import Store, Transaction, VmRow

@@ -7,9 +7,10 @@ from itertools import pairwise
 from bhyvesim.kernel.gpt import check as gpt_check
 from bhyvesim.kernel.gpt.leaf import flags_of
 from bhyvesim.kernel.gpt.rows import pte_rows
-from bhyvesim.kernel.machine import Machine, MachineState
+from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.memory import APIC_SPAN
 from bhyvesim.kernel.pte.format import pfn_of
+from bhyvesim.kernel.results import MachineState
 from bhyvesim.units import PAGE_SHIFT
 
 

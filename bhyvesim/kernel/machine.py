@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from bhyvesim.errors import BadValue, Frame, KernelHang, KernelStop, NotRunning, Refused
 from bhyvesim.kernel.calls import Assertions, Calls, Kernel
@@ -14,8 +13,10 @@ from bhyvesim.kernel.gpt.walk import WalkStep, walk
 from bhyvesim.kernel.memory import APIC_HOST_PFN, APIC_SPAN, MAX_MEMMAPS, Memmap, Memseg
 from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.pte.format import PFN_BITS
+from bhyvesim.kernel.results import BatchAccess, Held, MachineState, MemoryStats
 from bhyvesim.kernel.revisions import NEWEST, REVISIONS, Revision
 from bhyvesim.kernel.snapshot import Snapshot
+from bhyvesim.kernel.stacks import DESTROY, MMAP, MUNMAP, REINIT, RUN, UNMAP_MMIO
 from bhyvesim.kernel.vmspace import VmSpace
 from bhyvesim.prot import ALL, BY, READ, WRITE, parse_prot
 from bhyvesim.span import Span
@@ -23,64 +24,8 @@ from bhyvesim.units import PAGE_SHIFT, is_page_aligned
 
 FIRST_HOST_PFN = 0x100000  # where a segment of no particular host_pfn is put
 
-_SYSCALL = tuple(
-    Frame(f) for f in ("brand_sys_syscall", "ioctl", "fop_ioctl", "spec_ioctl", "cdev_ioctl")
-)
-_DEVICE_IOCTL = (*_SYSCALL, Frame("vmm_ioctl"), Frame("vmmdev_do_ioctl"))
-_MMAP = (*_DEVICE_IOCTL, Frame("vm_mmap_memseg"))
-_MUNMAP = (*_DEVICE_IOCTL, Frame("vm_munmap_memseg"))
-_REINIT = (*_DEVICE_IOCTL, Frame("vm_reinit"), Frame("vm_cleanup"))
-_DESTROY = (
-    *_SYSCALL,
-    *(
-        Frame(f)
-        for f in (
-            "vmm_ioctl",
-            "vmm_ctl_ioctl",
-            "vmmdev_do_vm_destroy",
-            "vmm_do_vm_destroy_locked",
-            "vm_destroy",
-            "vm_cleanup",
-        )
-    ),
-)
-_UNMAP_MMIO = (Frame("vmx_vmcleanup"), Frame("vm_unmap_mmio"))
-_RUN = (*_DEVICE_IOCTL, Frame("vm_run"))
-
-
-class MachineState(Enum):
-    """What a machine still answers to."""
-
-    RUNNING = "running"
-    PANICKED = "panicked"
-    HUNG = "hung"
-    DESTROYED = "destroyed"
-
 
 _RUNNING = MachineState.RUNNING  # looked up at every access
-
-
-class Held(NamedTuple):
-    """A hold: its id, from 1 on; or FC_NOMAP and the page's address, where none was to be had."""
-
-    id: int | None
-    fault: str | None = None
-    gpa: int | None = None
-
-
-class MemoryStats(NamedTuple):
-    """What ``bhyvectl --get-stats`` shows for vCPU 0, in bytes; None: no such statistic."""
-
-    resident: int
-    wired: int | None
-
-
-class BatchAccess(NamedTuple):
-    """Many single accesses: how many succeeded, entries newly set, ``(gpa, fault)`` of the rest."""
-
-    ok: int
-    mapped: int
-    faults: tuple[tuple[int, str], ...]
 
 
 class Machine:
@@ -283,7 +228,7 @@ class Machine:
         if None not in self.slots:
             raise Refused("ENOSPC", f"all {MAX_MEMMAPS} memmap slots are taken")
         slot = self.slots.index(None)
-        with self._running(_MMAP):
+        with self._running(MMAP):
             memmap = Memmap(gpa, length, segid, segoff, prot, wired)
             self.space.map(memmap.span, self._host_pfn(memmap), prot, wired=wired)
             self.slots[slot] = memmap
@@ -300,7 +245,7 @@ class Machine:
                 if gpa == 0 and length == 0:
                     return
             elif (memmap.gpa, memmap.length) == (gpa, length):
-                with self._running(_MUNMAP):
+                with self._running(MUNMAP):
                     self._free_memmap(slot, memmap)
                 return
         raise Refused("EINVAL", f"no memmap is exactly {Span.sized(gpa, length)}")
@@ -324,7 +269,7 @@ class Machine:
                 return self.space.access_page(page, prot)
             return self.space.access(range(page, page + npages), prot)
         except KernelStop as stopped:
-            self.stopped(stopped, _RUN)
+            self.stopped(stopped, RUN)
             raise
 
     def _access_by_device(self, gpa: int, npages: int, prot: int, by: str) -> Access:
@@ -390,7 +335,7 @@ class Machine:
         try:
             mapped, failed = self.space.access_many(gpas, prot)
         except KernelStop as stopped:
-            self.stopped(stopped, _RUN)
+            self.stopped(stopped, RUN)
             raise
         if not failed:
             return BatchAccess(len(gpas), mapped, ())
@@ -406,7 +351,7 @@ class Machine:
         vm_cleanup().
         """
         self.check_running()
-        with self._running(_REINIT):
+        with self._running(REINIT):
             self._unmap_apic()
             for slot, memmap in enumerate(self.slots):
                 if memmap is not None and not self.segs[memmap.segid].is_sysmem:
@@ -422,7 +367,7 @@ class Machine:
         leak). Raises as reinit(). Source: vm_destroy().
         """
         self.check_running()
-        with self._running(_DESTROY):
+        with self._running(DESTROY):
             self._unmap_apic()
             for slot, memmap in enumerate(self.slots):
                 if memmap is not None:
@@ -485,7 +430,7 @@ class Machine:
 
     def _unmap_apic(self) -> None:
         if self.apicv:
-            with self.kernel.calls(*_UNMAP_MMIO):
+            with self.kernel.calls(*UNMAP_MMIO):
                 self.space.unmap(APIC_SPAN)
 
     def check_offered(self, offered: bool, what: str) -> None:

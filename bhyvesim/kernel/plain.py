@@ -12,10 +12,10 @@ from typing import Any
 from bhyvesim.kernel.calls import Assertions
 from bhyvesim.kernel.gpt.leaf import ALL_ENTRIES, Leaf
 from bhyvesim.kernel.gpt.levels import ENTRIES, LEAVES
-from bhyvesim.kernel.machine import MachineState
 from bhyvesim.kernel.memory import MAX_MEMMAPS, Memmap, Memseg
 from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.pte.format import PFN_BITS
+from bhyvesim.kernel.results import MachineState
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.kernel.vmspace import Hold

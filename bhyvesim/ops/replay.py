@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from bhyvesim.errors import BadValue, KernelHang, KernelPanic, Refused
-from bhyvesim.kernel.machine import Machine, MachineState
+from bhyvesim.kernel.machine import Machine
+from bhyvesim.kernel.results import MachineState
 from bhyvesim.ops.keys import MISSING, read_keys
 from bhyvesim.ops.operations import OPERATIONS, Create, Operation, Result
 from bhyvesim.units import shorten

@@ -7,7 +7,7 @@ from typing import Any
 
 from bhyvesim.host.host import Destroyed
 from bhyvesim.kernel.gpt.access import Access
-from bhyvesim.kernel.machine import Held
+from bhyvesim.kernel.results import Held
 from bhyvesim.report.model import Column, Report
 from bhyvesim.vm.life import Booted, Rebooted
 from bhyvesim.vm.spec import VmSpec

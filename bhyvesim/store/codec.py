@@ -10,9 +10,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from bhyvesim.kernel.machine import Machine, MachineState
+from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.kernel.plain import from_plain, to_plain
+from bhyvesim.kernel.results import MachineState
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.store.maps import decode_maps
 from bhyvesim.vm.life import new_machine

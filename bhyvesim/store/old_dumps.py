@@ -8,9 +8,10 @@ from typing import Any
 from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import Frame
 from bhyvesim.kernel.gpt.levels import LEAF_LEVEL, LEAF_SHIFT
-from bhyvesim.kernel.machine import Machine, MachineState
+from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.memory import MAX_MEMMAPS, Memmap, Memseg
 from bhyvesim.kernel.plain import from_plain, to_plain
+from bhyvesim.kernel.results import MachineState
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.prot import parse_prot
 from bhyvesim.units import PAGE_SHIFT
