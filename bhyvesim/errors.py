@@ -31,8 +31,30 @@ def _unpickled(
     return error
 
 
+# The errors that the simulated kernel knows, by number. Source: sys/errno.h.
+ERRNOS = {
+    "EPERM": 1,
+    "ENOENT": 2,
+    "E2BIG": 7,
+    "ENOMEM": 12,
+    "EFAULT": 14,
+    "EBUSY": 16,
+    "EEXIST": 17,
+    "EINVAL": 22,
+    "ENOTTY": 25,
+    "ENOSPC": 28,
+    "EOVERFLOW": 79,
+    "EALREADY": 149,
+}
+
+
 class Refused(BhyvesimError):
     """The simulated kernel refused; ``errno_name`` is what the ioctl would return."""
+
+    @property
+    def errno(self) -> int | None:
+        """The number of ``errno_name``; None for what is no errno (PANICKED, HUNG)."""
+        return ERRNOS.get(self.errno_name)
 
     def __init__(self, errno_name: str, message: str) -> None:
         super().__init__(f"{message} ({errno_name})")
@@ -72,10 +94,18 @@ class HostStopped(BhyvesimError):
 
 
 class Frame(NamedTuple):
-    """One simulated kernel function that was under way, with the arguments worth showing."""
+    """One simulated kernel function that was under way, with those arguments that are known.
+
+    ``names`` are the arguments' own, in the order of the function's prototype.
+    """
 
     function: str
     args: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def named(self) -> dict[str, int]:
+        """The arguments by name."""
+        return dict(zip(self.names, self.args, strict=True))
 
 
 class KernelStop(BhyvesimError):

@@ -16,6 +16,7 @@ from bhyvesim.errors import BadValue, Frame, KernelHang, KernelStop
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.plain import from_plain, to_plain
 from bhyvesim.kernel.snapshot import Snapshot
+from bhyvesim.span import Span
 
 VERSION = 1
 MAX_BYTES = 1 << 30  # unpacked; a dump of a million scattered pages has some 40 MB
@@ -100,9 +101,15 @@ class CrashDump:
         """Whether *function* was under way."""
         return any(frame.function == function for frame in self.stack)
 
-    def arguments(self, *functions: str) -> tuple[int, ...]:
+    def arguments(self, *functions: str) -> dict[str, int]:
         """The arguments of the innermost of *functions* that was under way with some."""
-        return next(f.args for f in self.stack if f.function in functions and f.args)
+        return next(f.named() for f in self.stack if f.function in functions and f.args)
+
+    def span(self, *functions: str) -> Span:
+        """The range that the innermost of *functions* was asked for."""
+        span = span_of(self.arguments(*functions))
+        assert span is not None, functions
+        return span
 
 
 def encode(dump: CrashDump) -> bytes:
@@ -113,7 +120,7 @@ def encode(dump: CrashDump) -> bytes:
         "time_ns": dump.time_ns,
         "uuid": dump.uuid,
         "message": dump.message,
-        "stack": [[frame.function, list(frame.args)] for frame in dump.stack],
+        "stack": [[frame.function, frame.named()] for frame in dump.stack],
         "facts": dict(dump.facts),
         "locks": list(dump.locks),
         "snapshot": to_plain(dump.snapshot),
@@ -140,6 +147,19 @@ def decode(data: bytes) -> CrashDump:
         raise BadDump(f"a crash dump that makes no sense ({error})", "one of bhyvesim's") from None
 
 
+def span_of(arguments: Mapping[str, int]) -> Span | None:
+    """The range that a function with these arguments was asked for."""
+    if "end" in arguments:
+        return Span(arguments["start"], arguments["end"])
+    if "len" in arguments and "addr" in arguments:
+        return Span.sized(arguments["addr"], arguments["len"])
+    return None
+
+
+def _frame(function: Any, args: dict[Any, Any]) -> Frame:
+    return Frame(str(function), tuple(map(int, args.values())), tuple(map(str, args)))
+
+
 def _checksum(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest().encode()
 
@@ -157,7 +177,7 @@ def _unpacked(body: bytes) -> bytes:
 
 def _from_record(record: dict[str, Any]) -> CrashDump:
     texts = [record[name] for name in ("vm", "operation", "uuid", "message")]
-    stack = tuple(Frame(str(function), tuple(map(int, args))) for function, args in record["stack"])
+    stack = tuple(_frame(function, args) for function, args in record["stack"])
     if not all(isinstance(text, str) for text in (*texts, *record["locks"])) or not stack:
         raise ValueError("its head is incomplete")
     if not all(isinstance(value, (int, str)) for value in record["facts"].values()):

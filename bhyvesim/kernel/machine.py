@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from bhyvesim.errors import BadValue, Frame, KernelHang, KernelStop, NotRunning, Refused
-from bhyvesim.kernel.calls import Assertions, Calls, Kernel
+from bhyvesim.errors import BadValue, KernelHang, KernelStop, NotRunning, Refused
+from bhyvesim.kernel.calls import Assertions, Calls, Kernel, Listener
+from bhyvesim.kernel.client import VmClient
 from bhyvesim.kernel.gpt.access import FC_NOMAP, Access
 from bhyvesim.kernel.gpt.rows import node_rows, pte_rows
 from bhyvesim.kernel.gpt.walk import WalkStep, walk
@@ -16,8 +17,9 @@ from bhyvesim.kernel.pte.format import PFN_BITS
 from bhyvesim.kernel.results import BatchAccess, Held, MachineState, MemoryStats
 from bhyvesim.kernel.revisions import NEWEST, REVISIONS, Revision
 from bhyvesim.kernel.snapshot import Snapshot
-from bhyvesim.kernel.stacks import DESTROY, MMAP, MUNMAP, REINIT, RUN, UNMAP_MMIO
+from bhyvesim.kernel.stacks import DESTROY, DEVICE_IOCTL, REINIT, UNMAP_MMIO
 from bhyvesim.kernel.vmspace import VmSpace
+from bhyvesim.kernel.watched import WatchedClient
 from bhyvesim.prot import ALL, BY, READ, WRITE, parse_prot
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT, is_page_aligned
@@ -26,6 +28,8 @@ FIRST_HOST_PFN = 0x100000  # where a segment of no particular host_pfn is put
 
 
 _RUNNING = MachineState.RUNNING  # looked up at every access
+_NOTHING: Mapping[str, int] = {}
+_APIC = {"gpa": APIC_SPAN.start, "len": APIC_SPAN.length}
 
 
 class Machine:
@@ -84,8 +88,11 @@ class Machine:
         self.npt = FORMATS[npt]
         self.track_dirty = track_dirty
         self.apicv = apicv
-        self.kernel = Kernel(debug=debug, assertions=Assertions(assertions))
+        self.kernel = Kernel(
+            debug=debug, assertions=Assertions(assertions), functions=self.revision.functions
+        )
         self.space = VmSpace(self.kernel, self.revision, self.npt, track_dirty=track_dirty)
+        self.client = VmClient(self.space)
         self.segs: dict[int, Memseg] = {}
         self.slots: list[Memmap | None] = [None] * MAX_MEMMAPS
         self.state = MachineState.RUNNING
@@ -101,10 +108,27 @@ class Machine:
         other.__dict__.update(self.__dict__)
         other.kernel = self.kernel.fork()
         other.space = self.space.fork(other.kernel)
+        other.client = VmClient(other.space)
         other.segs = self.segs.copy()
         other.slots = self.slots[:]
         other.contents = self.contents.copy()
         return other
+
+    def listen(self, listener: Listener | None) -> None:
+        """From here on *listener* is told of every entry and return; with None, nobody is.
+
+        >>> vm = Machine()
+        >>> vm.alloc_memseg(0, 0x200000)
+        >>> vm.mmap_memseg(gpa=0, segid=0, segoff=0, length=0x200000, prot=7)
+        >>> def tell(firing):
+        ...     if firing.frame.function == "vmc_fault" and not firing.returned:
+        ...         print(firing.function, firing.frame.named(), firing.times)
+        >>> vm.listen(tell)
+        >>> touched = vm.access(0x1000, 3, "w")
+        int vmc_fault(vmclient_t *vmc, uintptr_t gpa, int prot) {'gpa': 4096, 'prot': 2} 3
+        """
+        self.kernel.listener = listener
+        self.client = VmClient(self.space) if listener is None else WatchedClient(self.space)
 
     def snapshot(self) -> Snapshot:
         """The machine as it is now, as immutable values."""
@@ -185,6 +209,11 @@ class Machine:
         Source: vm_alloc_memseg().
         """
         self.check_running()
+        values = {"segid": segid, "len": length, "sysmem": int(not name)}
+        with self.ioctl("vm_alloc_memseg", values):
+            self._alloc(segid, length, name, host_pfn)
+
+    def _alloc(self, segid: int, length: int, name: str, host_pfn: int | None) -> None:
         if not 0 <= segid < self.revision.segids:
             last = self.revision.segids - 1
             raise Refused("EINVAL", f"segment id {segid} is not one of 0 to {last}")
@@ -212,7 +241,13 @@ class Machine:
         where revision 15844 crosses a 512 GiB line. Source: vm_mmap_memseg().
         """
         self.check_running()
-        prot = _mask(prot)
+        memmap = Memmap(gpa, length, segid, segoff, _mask(prot), wired)
+        values = {"gpa": gpa, "segid": segid, "segoff": segoff, "len": length, "prot": memmap.prot}
+        with self.ioctl("vm_mmap_memseg", values):
+            self._mmap(memmap)
+
+    def _mmap(self, memmap: Memmap) -> None:
+        gpa, length, segid, segoff, prot, wired = memmap
         if not 0 < prot <= ALL:
             raise Refused("EINVAL", f"protection {prot:#x} is not one or more of R=1, W=2, X=4")
         seg = self.segs.get(segid)
@@ -228,10 +263,8 @@ class Machine:
         if None not in self.slots:
             raise Refused("ENOSPC", f"all {MAX_MEMMAPS} memmap slots are taken")
         slot = self.slots.index(None)
-        with self._running(MMAP):
-            memmap = Memmap(gpa, length, segid, segoff, prot, wired)
-            self.space.map(memmap.span, self._host_pfn(memmap), prot, wired=wired)
-            self.slots[slot] = memmap
+        self.space.map(memmap.span, self._host_pfn(memmap), prot, segoff=segoff, wired=wired)
+        self.slots[slot] = memmap
 
     def munmap_memseg(self, gpa: int, length: int) -> None:
         """Take away the memmap of exactly this gpa and length.
@@ -240,15 +273,15 @@ class Machine:
         with length 0 matches an empty slot. Source: vm_munmap_memseg().
         """
         self.check_running()
-        for slot, memmap in enumerate(self.slots):
-            if memmap is None:
-                if gpa == 0 and length == 0:
-                    return
-            elif (memmap.gpa, memmap.length) == (gpa, length):
-                with self._running(MUNMAP):
+        with self.ioctl("vm_munmap_memseg", {"gpa": gpa, "len": length}):
+            for slot, memmap in enumerate(self.slots):
+                if memmap is None:
+                    if gpa == 0 and length == 0:
+                        return
+                elif (memmap.gpa, memmap.length) == (gpa, length):
                     self._free_memmap(slot, memmap)
-                return
-        raise Refused("EINVAL", f"no memmap is exactly {Span.sized(gpa, length)}")
+                    return
+            raise Refused("EINVAL", f"no memmap is exactly {Span.sized(gpa, length)}")
 
     def access(self, gpa: int, npages: int = 1, prot: int | str = READ, by: str = "vcpu") -> Access:
         """*npages* pages from the one that holds *gpa* are accessed, in ascending order.
@@ -266,10 +299,10 @@ class Machine:
         page = gpa >> PAGE_SHIFT
         try:
             if npages == 1:
-                return self.space.access_page(page, prot)
-            return self.space.access(range(page, page + npages), prot)
+                return self.client.access_page(page, prot)
+            return self.client.access(range(page, page + npages), prot)
         except KernelStop as stopped:
-            self.stopped(stopped, RUN)
+            self.stopped(stopped, self.client.outer)
             raise
 
     def _access_by_device(self, gpa: int, npages: int, prot: int, by: str) -> Access:
@@ -278,7 +311,7 @@ class Machine:
         check_hold(prot)
         page = gpa >> PAGE_SHIFT
         with self._running(()):
-            return self.space.access_by_device(range(page, page + npages), prot)
+            return self.client.access_by_device(range(page, page + npages), prot)
 
     def hold(self, gpa: int, prot: int | str = READ) -> Held:
         """A userspace mapping of guest space takes a hold on the page that holds *gpa*.
@@ -290,7 +323,7 @@ class Machine:
         prot = _mask(prot)
         check_hold(prot)
         with self._running(()):
-            hold_id = self.space.hold(gpa >> PAGE_SHIFT, prot)
+            hold_id = self.client.hold(gpa >> PAGE_SHIFT, prot)
         if hold_id is not None:
             return Held(hold_id)
         return Held(None, FC_NOMAP, gpa >> PAGE_SHIFT << PAGE_SHIFT)
@@ -304,7 +337,7 @@ class Machine:
         self.check_offered(self.revision.ioctls.holds, "holds of pages")
         if hold_id not in self.space.holds:
             raise Refused("EINVAL", f"there is no hold {hold_id}")
-        self.space.release(hold_id, dirty=dirty)
+        self.client.release(hold_id, dirty=dirty)
         return False
 
     @property
@@ -333,9 +366,9 @@ class Machine:
         prot = _mask(prot)
         self._check_access(prot)
         try:
-            mapped, failed = self.space.access_many(gpas, prot)
+            mapped, failed = self.client.access_many(gpas, prot)
         except KernelStop as stopped:
-            self.stopped(stopped, RUN)
+            self.stopped(stopped, self.client.outer)
             raise
         if not failed:
             return BatchAccess(len(gpas), mapped, ())
@@ -351,14 +384,15 @@ class Machine:
         vm_cleanup().
         """
         self.check_running()
-        with self._running(REINIT):
-            self._unmap_apic()
-            for slot, memmap in enumerate(self.slots):
-                if memmap is not None and not self.segs[memmap.segid].is_sysmem:
-                    self._free_memmap(slot, memmap)
-        self.space.gpt.load_hardware_bits()
-        if self.apicv:
-            self._map_apic()
+        with self._running(REINIT[:-1]):
+            with self.kernel.calls(REINIT[-1:], {"destroy": 0}):
+                self._unmap_apic()
+                for slot, memmap in enumerate(self.slots):
+                    if memmap is not None and not self.segs[memmap.segid].is_sysmem:
+                        self._free_memmap(slot, memmap)
+            self.space.gpt.load_hardware_bits()
+            if self.apicv:
+                self._map_apic()
 
     def destroy(self) -> int:
         """Free the APIC access page, all memmaps in slot order, the segments, the vmspace.
@@ -367,7 +401,7 @@ class Machine:
         leak). Raises as reinit(). Source: vm_destroy().
         """
         self.check_running()
-        with self._running(DESTROY):
+        with self._running(DESTROY, {"destroy": 1}):
             self._unmap_apic()
             for slot, memmap in enumerate(self.slots):
                 if memmap is not None:
@@ -420,17 +454,18 @@ class Machine:
 
     def _free_memmap(self, slot: int, memmap: Memmap) -> None:
         """vm_free_memmap(): the slot is cleared once the unmapping came through."""
-        with self.kernel.calls(Frame("vm_free_memmap")):
+        with self.kernel.calls(("vm_free_memmap",), {"ident": slot}):
             self.space.unmap(memmap.span)
         self.slots[slot] = None
 
     def _map_apic(self) -> None:
         """Source: vmx.c, where APICv is set up for a VM; vm_map_mmio()."""
-        self.space.map(APIC_SPAN, APIC_HOST_PFN, READ | WRITE, mmio=True)
+        with self.kernel.calls(("vm_map_mmio",), _APIC):
+            self.space.map(APIC_SPAN, APIC_HOST_PFN, READ | WRITE, mmio=True)
 
     def _unmap_apic(self) -> None:
         if self.apicv:
-            with self.kernel.calls(*UNMAP_MMIO):
+            with self.kernel.calls(UNMAP_MMIO, _APIC):
                 self.space.unmap(APIC_SPAN)
 
     def check_offered(self, offered: bool, what: str) -> None:
@@ -453,13 +488,18 @@ class Machine:
         if self.state is MachineState.DESTROYED:
             raise NotRunning("ENOENT", "the machine has been destroyed")
 
-    def _running(self, frames: tuple[Frame, ...]) -> _Running:
-        """Within a call into the kernel: *frames* are under way, a panic or hang ends it all."""
-        return _Running(self, self.kernel.calls(*frames))
+    def _running(self, names: tuple[str, ...], values: Mapping[str, int] = _NOTHING) -> _Running:
+        """Within a call into the kernel: *names* are under way, a panic or hang ends it all."""
+        return _Running(self, self.kernel.calls(names, values))
 
-    def stopped(self, stopped: KernelStop, outer: tuple[Frame, ...] = ()) -> None:
+    def ioctl(self, name: str, values: Mapping[str, int]) -> _Running:
+        """Within an ioctl of the VM's device, and the function *name* that does it."""
+        return self._running((*DEVICE_IOCTL, name), values)
+
+    def stopped(self, stopped: KernelStop, outer: tuple[str, ...] = ()) -> None:
         """The kernel stopped, below the calls *outer*: from here on only the dump answers."""
-        stopped.stack += tuple(reversed(outer))
+        with self.kernel.calls(outer):
+            stopped.stack += self.kernel.stack()
         stopped.state = self.dump()
         self.stop = stopped
         hung = isinstance(stopped, KernelHang)
@@ -478,8 +518,10 @@ class _Running:
     def __enter__(self) -> None:
         self._calls.__enter__()
 
-    def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
-        self._calls.__exit__()
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: object
+    ) -> None:
+        self._calls.__exit__(kind, raised, trace)
         if isinstance(raised, KernelStop):
             self._machine.stopped(raised)
 

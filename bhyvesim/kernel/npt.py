@@ -55,6 +55,13 @@ def npt_operation(
     vm_npt_do_operation().
     """
     machine.check_offered(machine.revision.ioctls.npt_operation, "VM_NPT_OPERATION")
+    with machine.ioctl("vm_npt_do_operation", {"gpa": gpa, "len": length, "oper": operation}):
+        return _do_operation(machine, gpa, length, operation, bitmap)
+
+
+def _do_operation(
+    machine: Machine, gpa: int, length: int, operation: int, bitmap: bytes | None
+) -> NptResult:
     _check_aligned(gpa, length)
     if gpa + length >= U64_END:
         raise Refused("EOVERFLOW", f"{gpa:#x} and {length:#x} reach 2^64")
@@ -86,6 +93,11 @@ def track_dirty_pages(machine: Machine, gpa: int, length: int) -> bytes:
     """
     ioctls = machine.revision.ioctls
     machine.check_offered(ioctls.track_dirty_pages, "VM_TRACK_DIRTY_PAGES")
+    with machine.ioctl("vm_track_dirty_pages", {"gpa": gpa, "len": length}):
+        return _track(machine, gpa, length)
+
+
+def _track(machine: Machine, gpa: int, length: int) -> bytes:
     if not is_page_aligned(gpa):
         raise Refused("EINVAL", f"{gpa:#x} is not page-aligned")
     if length == 0:
@@ -93,7 +105,7 @@ def track_dirty_pages(machine: Machine, gpa: int, length: int) -> bytes:
     _check_aligned(gpa, length)
     if length > MAX_TRACKED:
         raise Refused("EINVAL", f"{length:#x} bytes are more than 1 GiB")
-    if ioctls.tracking_needed and not machine.space.gpt.tracking:
+    if machine.revision.ioctls.tracking_needed and not machine.space.gpt.tracking:
         raise Refused("EPERM", "the VM does not track dirty pages")
     pages = _reachable(gpa, length)
     was = bits.dirty_bitmap(machine.space.gpt, pages)

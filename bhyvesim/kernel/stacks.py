@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from bhyvesim.errors import Frame
-
-_SYSCALL = tuple(
-    Frame(f) for f in ("brand_sys_syscall", "ioctl", "fop_ioctl", "spec_ioctl", "cdev_ioctl")
-)
-_DEVICE_IOCTL = (*_SYSCALL, Frame("vmm_ioctl"), Frame("vmmdev_do_ioctl"))
-MMAP = (*_DEVICE_IOCTL, Frame("vm_mmap_memseg"))
-MUNMAP = (*_DEVICE_IOCTL, Frame("vm_munmap_memseg"))
-REINIT = (*_DEVICE_IOCTL, Frame("vm_reinit"), Frame("vm_cleanup"))
+_SYSCALL = ("brand_sys_syscall", "ioctl", "fop_ioctl", "spec_ioctl", "cdev_ioctl", "vmm_ioctl")
+DEVICE_IOCTL = (*_SYSCALL, "vmmdev_do_ioctl")
+REINIT = (*DEVICE_IOCTL, "vm_reinit", "vm_cleanup")
 DESTROY = (
     *_SYSCALL,
-    *(
-        Frame(f)
-        for f in (
-            "vmm_ioctl",
-            "vmm_ctl_ioctl",
-            "vmmdev_do_vm_destroy",
-            "vmm_do_vm_destroy_locked",
-            "vm_destroy",
-            "vm_cleanup",
-        )
-    ),
+    "vmm_ctl_ioctl",
+    "vmmdev_do_vm_destroy",
+    "vmm_do_vm_destroy_locked",
+    "vm_destroy",
+    "vm_cleanup",
 )
-UNMAP_MMIO = (Frame("vmx_vmcleanup"), Frame("vm_unmap_mmio"))
-RUN = (*_DEVICE_IOCTL, Frame("vm_run"))
+UNMAP_MMIO = ("vmx_vmcleanup", "vm_unmap_mmio")
+RUN = (*DEVICE_IOCTL, "vm_run")
+
+# How a device model gets at a page to send a packet; the functions are viona's.
+VIONA_TX = (
+    "thread_start",
+    "viona_worker",
+    "viona_worker_tx",
+    "viona_tx",
+    "vq_popchain",
+    "vq_map_desc_bufs",
+    "viona_hold_page",
+    "vmm_drv_gpa2kva",
+)
+# How a userspace mapping of guest space does, and keeps it.
+SEGVMM = ("cmntrap", "trap", "pagefault", "as_fault", "segvmm_fault", "segvmm_fault_space")

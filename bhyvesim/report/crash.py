@@ -14,27 +14,8 @@ from bhyvesim.report.memory import memory_map, segments
 
 HOST = "bhyvesim"
 FORCED = "forced crash dump initiated at user request"
-_MODULES = {
-    "as_fault": "genunix",
-    "brand_sys_syscall": "unix",
-    "cmntrap": "unix",
-    "pagefault": "unix",
-    "thread_start": "unix",
-    "trap": "unix",
-    "viona_hold_page": "viona",
-    "viona_tx": "viona",
-    "viona_worker": "viona",
-    "viona_worker_tx": "viona",
-    "vq_map_desc_bufs": "viona",
-    "vq_popchain": "viona",
-    "vpanic": "unix",
-    "ioctl": "genunix",
-    "fop_ioctl": "genunix",
-    "cdev_ioctl": "genunix",
-    "assfail": "genunix",
-    "assfail3": "genunix",
-    "spec_ioctl": "specfs",
-}
+# The functions that report a panic; those of the simulation say themselves where they are.
+_REPORTERS = {"vpanic": "unix", "assfail": "genunix", "assfail3": "genunix"}
 _SIX_MONTHS = 183 * 24 * 3600
 
 # How long after the panic the report's host had rebooted, saved its dump and diagnosed it.
@@ -73,6 +54,13 @@ class Crash(NamedTuple):
         """The return offset in *function* after its call of *called*, where it is known."""
         dump = self.dump
         return REVISIONS[dump.gpt].offsets.get((function, called)) if dump.debug else None
+
+    def module(self, function: str) -> str:
+        """The kernel module that has *function*."""
+        if function in _REPORTERS:
+            return _REPORTERS[function]
+        known = REVISIONS[self.dump.gpt].functions.get(function)
+        return "vmm" if known is None else known.module
 
     def address(self, function: str) -> int | None:
         """The bare address that stands for *function* on a kernel without its symbol."""
@@ -149,7 +137,7 @@ def _symbols(crash: Crash, functions: Sequence[str]) -> list[str]:
             continue
         offset = crash.offset(function, functions[i - 1]) if i else None
         shown = "" if offset is None else f"+{offset:x}"
-        symbols.append(f"{_MODULES.get(function, 'vmm')}:{function}{shown} ()")
+        symbols.append(f"{crash.module(function)}:{function}{shown} ()")
     return symbols
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bhyvesim.crash.dump import CrashDump
+from bhyvesim.crash.dump import CrashDump, span_of
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.gpt.levels import LEAF_SPAN
 from bhyvesim.kernel.memory import APIC_SPAN
@@ -51,14 +51,13 @@ def explain(dump: CrashDump) -> str:
 
 def _vacate(case: Case) -> str:
     """Panic A: a leaf that was to be freed still held entries."""
-    start, end = case.arguments("vmm_gpt_vacate_region")
-    (visited,) = case.arguments("vmm_gpt_vacate_entry")
+    start, end = asked = case.dump.span("vmm_gpt_vacate_region")
+    visited = case.dump.arguments("vmm_gpt_vacate_entry")["gpa"]
     gpa, pte = int(case.facts["gpa"]), int(case.facts["pte"])
     index = int(case.facts["index"])
     leaf = Span.sized(gpa & -LEAF_SPAN, LEAF_SPAN)
     flags = " ".join(FORMATS[case.npt].flags(pte))
-    asked = Span(start, end)
-    outer = next(f.function for f in reversed(case.dump.stack) if f.args == (start, end))
+    outer = next(f.function for f in reversed(case.dump.stack) if span_of(f.named()) == asked)
     story = [f"{outer} was asked to unmap {asked} ({case.map_at(start)})."]
     if visited >= end:
         story += [
@@ -131,7 +130,7 @@ def _unreadable(case: Case) -> str:
 
 def _never_ends(case: Case) -> str:
     """The hang: a page was held while something was unmapped."""
-    start, end = case.arguments("vmc_space_unmap")
+    start, end = case.dump.span("vmc_space_unmap")
     held = int(case.facts["held"])
     story = [
         f"{Span(start, end)} was to be unmapped ({case.map_at(start)}),",
@@ -153,7 +152,7 @@ def _never_ends(case: Case) -> str:
 
 def _populate(case: Case) -> str:
     """Panics C and D: a memmap across a multiple of 512 GiB."""
-    start, end = case.arguments("vmm_gpt_populate_region", "vmm_gpt_populate_region_lvl")
+    start, end = case.dump.span("vmm_gpt_populate_region", "vmm_gpt_populate_region_lvl")
     line = int(case.facts["gpa"])
     story = [
         f"A memmap {Span(start, end)} was to be made. It crosses {line:#x}, a multiple of 512 GiB.",

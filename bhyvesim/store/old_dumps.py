@@ -16,6 +16,8 @@ from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.prot import parse_prot
 from bhyvesim.units import PAGE_SHIFT
 
+_OLD_NAMES = ((), ("gpa",), ("start", "end"))
+
 
 def read_old_dump(vm: str, time_ns: int, text: str) -> CrashDump:
     """The dump in a row of 0.1.
@@ -29,11 +31,16 @@ def read_old_dump(vm: str, time_ns: int, text: str) -> CrashDump:
         time_ns=time_ns,
         uuid=str(record["uuid"]),
         message=str(record["message"]),
-        stack=tuple(Frame(str(function), tuple(args)) for function, args in record["stack"]),
+        stack=tuple(_frame(str(function), tuple(args)) for function, args in record["stack"]),
         facts=record["facts"],
         locks=(),
         snapshot=_snapshot(record),
     )
+
+
+def _frame(function: str, args: tuple[int, ...]) -> Frame:
+    """0.1 gave the range to every function of a path, or the address, without their names."""
+    return Frame(function, args, _OLD_NAMES[len(args)])
 
 
 def _snapshot(record: dict[str, Any]) -> Snapshot:

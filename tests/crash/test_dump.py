@@ -40,7 +40,7 @@ def test_a_dump_comes_back_whole():
     assert again.machine().dump() == DUMP.machine().dump()
     assert (again.hung, again.function, again.gpt) == (True, "vmc_space_unmap", "2025")
     assert again.called("vm_reinit")
-    assert again.arguments("vmspace_unmap") == (0xFEE00000, 0xFEE01000)
+    assert again.arguments("vmspace_unmap") == {"addr": 0xFEE00000, "len": 0x1000}
 
 
 def test_a_panic_has_no_locks():

@@ -100,6 +100,25 @@ def machines(revision: str) -> st.SearchStrategy:
     )
 
 
+class Ear:
+    """Hears what a machine does: calls must nest, and belong to its kernel."""
+
+    def __init__(self, machine):
+        self.machine = machine
+        self.calls = []
+
+    def __call__(self, firing):
+        assert firing.function == self.machine.revision.functions[firing.frame.function]
+        assert firing.times > 0
+        known = [p.name for p in firing.function.params if p.known]
+        assert set(firing.frame.named()) <= set(known)
+        if firing.returned:
+            assert self.calls.pop() == firing.frame
+        assert tuple(self.calls) == firing.stack
+        if not firing.returned:
+            self.calls.append(firing.frame)
+
+
 alive = precondition(lambda self: self.oracle.state == "running")
 
 
@@ -130,6 +149,13 @@ def lockstep(revision: str) -> type[RuleBasedStateMachine]:
                 self.both("alloc_memseg", segid=segid, len=pages * PAGE, name=name)
             for edge, at, segid, prot, wired in memmaps:
                 self.mmap(self.gpa(edge, at), segid, 0, None, prot, wired)
+
+        @alive
+        @rule(on=st.booleans())
+        def somebody_listens(self, on):
+            """Nothing may come of it but what is heard."""
+            self.ear = Ear(self.engine.machine) if on else None
+            self.engine.machine.listen(self.ear)
 
         @precondition(lambda self: self.oracle.state != "running")
         @rule(prot=HOLDABLE)

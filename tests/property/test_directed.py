@@ -251,7 +251,7 @@ def test_15844_a_second_line_where_the_memmap_ends_is_not_crossed():
 
 def test_mapping_a_page_again_keeps_its_entry():
     """The kernel tolerates the same PFN: nothing changes, nothing is counted."""
-    gpt: Gpt = REVISIONS["13932"].engine(Kernel(debug=True), EPT)
+    gpt: Gpt = REVISIONS["13932"].engine(Kernel(debug=True, functions={}), EPT)
     cls = EPT.page(0x1234, 7)
     gpt.map_wired(range(3), cls)
     gpt.access(range(1), 2, None)

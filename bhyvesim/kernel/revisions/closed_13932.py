@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from bhyvesim.errors import Frame
-from bhyvesim.kernel.calls import AssertionSite
+from bhyvesim.kernel import functions
+from bhyvesim.kernel.calls import AssertionSite, over
 from bhyvesim.kernel.gpt.access import FC_NOMAP
 from bhyvesim.kernel.gpt.engine import Backing, Gpt, Piece
-from bhyvesim.kernel.gpt.leaf import Leaf, entries, present
+from bhyvesim.kernel.gpt.leaf import EMPTY, Leaf, entries, lowest_bit, present
 from bhyvesim.kernel.gpt.levels import LEAF_LEVEL, LEAF_SHIFT
 from bhyvesim.kernel.revisions.revision import I86PC_GPT, I86PC_RVI, OLD_PATHS, Revision
 from bhyvesim.span import Span
-from bhyvesim.units import PAGE_SHIFT
+from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
 
 READABLE = AssertionSite("(prot & PROT_READ) != 0", I86PC_RVI, 221)
 
@@ -28,7 +28,9 @@ class ClosedGpt(Gpt):
         """Nothing: tables wait for the first page."""
 
     def unmap_region(self, span: Span) -> None:
-        self.resident -= self.clear(self.pages_of(span))
+        with self.kernel.calls(("vmm_gpt_unmap_region",), over(span)) as call:
+            call.result = self.clear(self.pages_of(span))
+            self.resident -= call.result
 
     def vacate_region(self, span: Span) -> None:
         """Free every leaf in the range, asserting that it is empty.
@@ -36,34 +38,43 @@ class ClosedGpt(Gpt):
         The kernel goes page by page; the first page of each leaf decides, since a leaf's
         count is always 0 and it is gone for the pages after.
         """
-        frame = Frame("vmm_gpt_vacate_region", (span.start, span.end))
-        with self.kernel.calls(frame):
+        with self.kernel.calls(("vmm_gpt_vacate_region",), over(span)):
             pages = self.pages_of(span)
             for piece in self.pieces(pages):
-                if piece.leaf is not None:
-                    if self.kernel.asserting and present(piece.leaf):
-                        self._assert_empty(piece, piece.leaf, pages)
+                if self.kernel.asserting and present(piece.leaf or EMPTY):
+                    for index in range(piece.first, piece.end):
+                        self._vacate(Piece(index, index + 1, piece.mask, piece.leaf))
+                elif self.kernel.listener is not None:
+                    self._vacate(piece)
+                elif piece.leaf is not None:
                     self.leaves.assign(piece.first, piece.end, None)
+
+    def _vacate(self, piece: Piece) -> None:
+        """vmm_gpt_vacate_entry() for the pages of *piece*, which has one leaf if it asserts."""
+        gpa = (piece.first << LEAF_SHIFT) + (lowest_bit(piece.mask) << PAGE_SHIFT)
+        pages = piece.mask.bit_count() * (piece.end - piece.first)
+        with self.kernel.calls(("vmm_gpt_vacate_entry",), {"gpa": gpa}, pages, PAGE_SIZE):
+            if piece.leaf is not None:
+                if self.kernel.asserting and present(piece.leaf):
+                    self._assert_empty(piece.first, piece.leaf)
+                self.leaves.assign(piece.first, piece.end, None)
 
     def absent(self, leaf: Leaf | None, backing: Backing | None, prot: int) -> str | None:
         """Map the page with the mapping's protection, whatever was wanted."""
         return FC_NOMAP if backing is None else None
 
-    def _assert_empty(self, piece: Piece, leaf: Leaf, pages: range) -> None:
-        """vmm_gpt_vacate_entry(): all 512 entries must be zero; panic A names the lowest."""
-        for index in range(piece.first, piece.end):
-            base = index << LEAF_SHIFT
-            page_gpa = max(pages.start << PAGE_SHIFT, base)
-            with self.kernel.calls(Frame("vmm_gpt_vacate_entry", (page_gpa,))):
-                for first, end, cls in entries(leaf):
-                    for slot in range(first, end):
-                        gpa = base + (slot << PAGE_SHIFT)
-                        pte = cls + gpa
-                        self.kernel.assertion_failed(
-                            self.vacate_assertion,
-                            (pte, "==", 0),
-                            {"gpa": gpa, "level": LEAF_LEVEL, "index": slot, "pte": pte},
-                        )
+    def _assert_empty(self, index: int, leaf: Leaf) -> None:
+        """All 512 entries must be zero; panic A names the lowest."""
+        base = index << LEAF_SHIFT
+        for first, end, cls in entries(leaf):
+            for slot in range(first, end):
+                gpa = base + (slot << PAGE_SHIFT)
+                pte = cls + gpa
+                self.kernel.assertion_failed(
+                    self.vacate_assertion,
+                    (pte, "==", 0),
+                    {"gpa": gpa, "level": LEAF_LEVEL, "index": slot, "pte": pte},
+                )
 
 
 # Read off the stack in the bug report: the one DEBUG build whose offsets are known.
@@ -91,6 +102,7 @@ REVISION = Revision(
     date="2021-06-10",
     summary="closed ranges: unmaps and vacates one page too many (bug 14042)",
     engine=ClosedGpt,
+    functions=functions.VM_MAP,
     paths=OLD_PATHS,
     segids=4,
     known=("panic A", "panic E"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bhyvesim.kernel import functions
 from bhyvesim.kernel.gpt.engine import HardwareBits
 from bhyvesim.kernel.revisions.counted_14367 import CountedGpt
 from bhyvesim.kernel.revisions.revision import VMSPACE_PATHS, Ioctls, Revision
@@ -19,6 +20,7 @@ REVISION = Revision(
     date="2025",
     summary="level by level, across every line; VM_NPT_OPERATION",
     engine=CurrentGpt,
+    functions=functions.CURRENT,
     paths=VMSPACE_PATHS,
     segids=5,
     known=("hang",),

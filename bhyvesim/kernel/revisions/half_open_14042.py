@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bhyvesim.kernel import functions
 from bhyvesim.kernel.revisions.closed_13932 import READABLE, ClosedGpt
 from bhyvesim.kernel.revisions.revision import OLD_PATHS, Revision
 from bhyvesim.span import Span
@@ -19,6 +20,7 @@ REVISION = Revision(
     date="2021-08-31",
     summary="half-open ranges; a leaf shared by two mappings still goes with the first",
     engine=HalfOpenGpt,
+    functions=functions.VM_MAP,
     paths=OLD_PATHS,
     segids=4,
     known=("panic A", "panic E"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bhyvesim.errors import Frame
-from bhyvesim.kernel.calls import AssertionSite
+from bhyvesim.kernel import functions
+from bhyvesim.kernel.calls import AssertionSite, over
 from bhyvesim.kernel.gpt.engine import HardwareBits
 from bhyvesim.kernel.gpt.levels import LEAF_SHIFT, table_span
 from bhyvesim.kernel.revisions.counted_14367 import CountedGpt
@@ -29,9 +29,9 @@ class LevelsGpt(CountedGpt):
         if span.end <= line:
             super().populate_region(span)
             return
-        with self.kernel.calls(Frame("vmm_gpt_populate_region", (span.start, span.end))):
+        with self.kernel.calls(("vmm_gpt_populate_region",), over(span)):
             self._add_tables(span)
-            super().populate_region(Span(span.start, line))
+            self.count(Span(span.start, line))
             self.kernel.verify_failed(
                 _NOT_PAST_THE_NODE, (span.end, "<=", line), {"gpa": line, "node_end": line}
             )
@@ -46,11 +46,8 @@ class LevelsGpt(CountedGpt):
             index = line >> LEAF_SHIFT
             if self.leaves[index] is not None:
                 self.make_leaves(Span(span.start, line).pages)
-                path = (
-                    Frame("vmm_gpt_populate_region_lvl", (span.start, span.end)),
-                    Frame("vmm_gpt_node_add", (line,)),
-                )
-                with self.kernel.calls(*path):
+                path = ("vmm_gpt_populate_region_lvl", "vmm_gpt_node_add")
+                with self.kernel.calls(path, over(span)):
                     self.kernel.assertion_failed(_IN_ORDER, (line, ">", line), {"gpa": line})
                 self.twins = (*self.twins, index)
         self.make_leaves(span.pages)
@@ -61,6 +58,7 @@ REVISION = Revision(
     date="2023-08-15",
     summary="level-by-level tables; a memmap across a 512 GiB line panics the host",
     engine=LevelsGpt,
+    functions=functions.LEVELS,
     paths=VMSPACE_PATHS,
     segids=5,
     known=("panic C", "panic D", "hang"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bhyvesim.kernel.calls import AssertionSite
+from bhyvesim.kernel import functions
+from bhyvesim.kernel.calls import AssertionSite, over
 from bhyvesim.kernel.gpt.access import FC_NOMAP, FC_PROT, HOLE
 from bhyvesim.kernel.gpt.engine import Backing, HardwareBits
 from bhyvesim.kernel.gpt.leaf import Leaf
@@ -24,10 +25,12 @@ class PopulatedGpt(HalfOpenGpt):
     vacate_assertion = AssertionSite("ptes[i] == 0", I86PC_GPT, 443)
 
     def populate_region(self, span: Span) -> None:
-        self.make_leaves(self.pages_of(span))
+        with self.kernel.calls(("vmm_gpt_populate_region",), over(span)):
+            self.make_leaves(span.pages)
 
     def unmap_region(self, span: Span) -> None:
-        self.clear(self.pages_of(span))
+        with self.kernel.calls(("vmm_gpt_unmap_region",), over(span)) as call:
+            call.result = self.clear(span.pages)
 
     def absent(self, leaf: Leaf | None, backing: Backing | None, prot: int) -> str | None:
         if leaf is None:
@@ -42,6 +45,7 @@ REVISION = Revision(
     date="2021-09-05",
     summary="tables come with the memmap; a device reaching into a hole can panic the host",
     engine=PopulatedGpt,
+    functions=functions.VMSPACE,
     paths=VMSPACE_PATHS,
     segids=4,
     known=("panic A", "panic B", "hang"),

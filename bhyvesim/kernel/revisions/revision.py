@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bhyvesim.kernel.calls import AssertionSite
+from bhyvesim.kernel.functions import Function
 from bhyvesim.kernel.gpt.engine import Gpt
+from bhyvesim.kernel.pte import FORMATS
 
 VMSPACE_END = 1 << 46  # 64 TiB
 I86PC_GPT = "../../i86pc/io/vmm/vmm_gpt.c"
@@ -19,28 +21,45 @@ INTEL_GPT = "../../intel/io/vmm/vmm_gpt.c"
 class CallPaths:
     """The kernel functions between an ioctl's own and the page tables, outermost first.
 
-    ``{npt}`` stands for rvi or ept. ``wire`` and ``hold`` are empty where nothing on
-    the way can stop the kernel.
+    ``wire`` are called once for a memmap, ``wire_page`` for each page of it; ``hold`` and
+    ``release`` by a holder; ``new_table`` for each page before it is mapped.
     """
 
     make_memmap: tuple[str, ...]
     free_memmap: tuple[str, ...]
     guest_fault: tuple[str, ...]
-    wire: tuple[str, ...] = ()
-    hold: tuple[str, ...] = ()
+    wire: tuple[str, ...]
+    hold: tuple[str, ...]
+    release: tuple[str, ...]
+    wire_page: tuple[str, ...] = ()
+    new_table: tuple[str, ...] = ()
 
 
-OLD_PATHS = CallPaths(
-    make_memmap=("vm_map_find",),
-    free_memmap=("vm_map_remove", "{npt}_ops_unmap"),
-    guest_fault=("vm_fault", "{npt}_ops_map"),
-    wire=("vm_map_wire", "{npt}_ops_map"),
-)
-VMSPACE_PATHS = CallPaths(
-    make_memmap=("vmspace_map",),
-    free_memmap=("vmspace_unmap",),
-    guest_fault=("vmc_fault", "vmspace_lookup_map"),
-    hold=("vmc_hold", "vmspace_lookup_map"),
+def _old_paths(npt: str) -> CallPaths:
+    return CallPaths(
+        make_memmap=("vm_map_find",),
+        free_memmap=("vm_map_remove", f"{npt}_ops_unmap"),
+        guest_fault=("vm_fault", f"{npt}_ops_map"),
+        wire=("vm_map_wire",),
+        hold=("vm_gpa_hold",),
+        release=("vm_gpa_release",),
+        wire_page=(f"{npt}_ops_map",),
+        new_table=("vmm_gpt_populate_entry",),
+    )
+
+
+# By the format of the page tables, rvi or ept.
+OLD_PATHS = {npt: _old_paths(npt) for npt in FORMATS}
+VMSPACE_PATHS = dict.fromkeys(
+    FORMATS,
+    CallPaths(
+        make_memmap=("vmspace_map",),
+        free_memmap=("vmspace_unmap",),
+        guest_fault=("vmc_fault", "vmspace_lookup_map"),
+        wire=("vmspace_populate",),
+        hold=("vmc_hold", "vmspace_lookup_map"),
+        release=("vmp_release",),
+    ),
 )
 
 
@@ -64,6 +83,8 @@ class Ioctls:
 class Revision:
     """One historical state of the kernel's guest-memory code.
 
+    ``functions``: those of its functions that are simulated; ``paths``: who calls
+    whom, by the format of the page tables.
     ``known``: the ways in which it is known to panic or hang.
     ``may_reach_the_end``: whether a memmap that begins below the end of the vmspace may
     reach or pass it. ``lookup_verify``: a VERIFY that a hold of a page in a hole runs into.
@@ -78,7 +99,8 @@ class Revision:
     date: str
     summary: str
     engine: type[Gpt]
-    paths: CallPaths
+    functions: Mapping[str, Function]
+    paths: Mapping[str, CallPaths]
     segids: int
     known: tuple[str, ...]
     ioctls: Ioctls = Ioctls()
