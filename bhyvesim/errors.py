@@ -113,7 +113,8 @@ class KernelStop(BhyvesimError):
 
     ``function`` is where, ``message`` what is to be said of it, ``stack`` the simulated
     calls under way (innermost first), ``facts`` the numbers of the case (gpa, level, index,
-    pte …), ``state`` the machine's dump at that moment, filled in by the machine.
+    pte …). The machine fills in ``state``, its dump at that moment, and ``letter``, by which
+    people know the panic: ``?`` if they do not.
     """
 
     exit_code = 3
@@ -126,6 +127,7 @@ class KernelStop(BhyvesimError):
         self.stack = stack
         self.facts: dict[str, int | str] = dict(facts or {})
         self.state: dict[str, Any] = {}
+        self.letter = "?"
 
     @property
     def function(self) -> str:

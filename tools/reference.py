@@ -90,7 +90,7 @@ def codes_page() -> str:
         "| revision | date | in a line | known |\n| --- | --- | --- | --- |\n"
     )
     for revision in REVISIONS.values():
-        known = ", ".join(revision.known)
+        known = revision.known
         text += f"| `{revision.name}` | {revision.date} | {revision.summary} | {known} |\n"
     return text
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from bhyvesim.cli.session import Session
 from bhyvesim.cli.streams import guarded
 from bhyvesim.errors import BhyvesimError, HostStopped
@@ -30,6 +32,11 @@ def _decided(argv: list[str]) -> int:
 
     session = Session()
     try:
+        if os.environ.get("BHYVESIM_REVISION_FILE"):
+            from bhyvesim import revision_file
+
+            for path in revision_file.given():
+                revision_file.read(path)
         if is_bhyvectl_style(argv):
             from bhyvesim.cli.bhyvectl.main import main as bhyvectl
 
@@ -45,6 +52,14 @@ def _decided(argv: list[str]) -> int:
     except BhyvesimError as error:
         session.warn(str(error))
         return error.exit_code
+    except Exception as error:
+        from bhyvesim import revision_file
+
+        blamed = revision_file.blamed(error)
+        if blamed is None:
+            raise
+        session.warn(str(blamed))
+        return blamed.exit_code
     except KeyboardInterrupt:
         session.warn("interrupted")
         return 130

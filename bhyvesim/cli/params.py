@@ -104,6 +104,25 @@ def complete_vm(
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+def _read_revisions(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> None:
+    if paths and not ctx.resilient_parsing:
+        from bhyvesim import revision_file
+
+        for path in paths:
+            revision_file.read(path)
+
+
+revision_option = click.option(
+    "--revision-file",
+    metavar="FILE.py",
+    type=click.Path(),
+    multiple=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_read_revisions,
+    help="A kernel revision of your own, in Python; may repeat. Else $BHYVESIM_REVISION_FILE.",
+)
+
 vm_option = click.option(
     "--vm",
     metavar="NAME",

@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem
 
 from bhyvesim import __version__
 from bhyvesim.cli.group import CommandMissing, Group
-from bhyvesim.cli.params import vm_option
+from bhyvesim.cli.params import revision_option, vm_option
 from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
 
@@ -43,7 +43,7 @@ def _print_version(ctx: click.Context, wanted: bool) -> None:
     click.echo(f"bhyvesim {__version__}\n\nkernel revisions, oldest first:")
     for revision in REVISIONS.values():
         click.echo(f"  {revision.name:<7} {revision.date:<12} {revision.summary}")
-        click.echo(f"  {'':<20} known: {', '.join(revision.known)}")
+        click.echo(f"  {'':<20} known: {revision.known}")
     ctx.exit()
 
 
@@ -125,6 +125,7 @@ Exit status: 0 fine, 1 refused by the simulated kernel or an expectation not met
     help="Show the version and the kernel revisions, and exit.",
 )
 @vm_option
+@revision_option
 @click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 @click.option("--verbose", is_flag=True, help="Say more of what was done.")
 @click.pass_context

@@ -12,6 +12,7 @@ from bhyvesim.kernel.calls import Warned
 from bhyvesim.kernel.gpt.access import Access
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.results import Held, MachineState
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.store import codec
 from bhyvesim.store.maps import decoding, encode_maps
 from bhyvesim.store.store import Store, Transaction, VmRow
@@ -86,6 +87,7 @@ class Host:
 
     def create(self, spec: VmSpec, *, replace: bool = False) -> Created:
         """Allocate, map and boot a VM. EEXIST when the name is taken, unless *replace*."""
+        spec = _stamped(spec)
         with self._writing() as transaction:
             if spec.name in transaction.names():
                 if not replace:
@@ -173,6 +175,17 @@ class Host:
         with self._writing() as transaction:
             return self._destroy(transaction, name)
 
+    def names(self) -> list[str]:
+        """The names of all VMs, sorted."""
+        with self.store.reading() as transaction:
+            return transaction.names()
+
+    def forget(self, name: str) -> None:
+        """The VM is gone, whatever is wrong with it; no kernel is asked."""
+        with self._writing() as transaction:
+            transaction.vm(name)
+            transaction.remove(name)
+
     def destroy_all(self) -> list[Destroyed]:
         """Destroy every VM; a panic or hang of one does not save the others."""
         outcomes = []
@@ -228,6 +241,13 @@ class Host:
             crash_id = transaction.add_crash(spec.name, time_ns, encode(dump))
             transaction.put(_row(spec, machine, crash_id))
             raise Stopped(dump, crash_id, machine.kernel.warnings) from None
+
+
+def _stamped(spec: VmSpec) -> VmSpec:
+    """*spec* with the digest of the file that its revision is from; there may be none."""
+    kernel = spec.kernel
+    digest = REVISIONS[kernel.gpt].digest if kernel.gpt in REVISIONS else ""
+    return spec if digest == kernel.digest else replace(spec, kernel=replace(kernel, digest=digest))
 
 
 def _load(row: VmRow) -> tuple[VmSpec, Machine]:

@@ -15,7 +15,7 @@ from bhyvesim.kernel.memory import APIC_HOST_PFN, APIC_SPAN, MAX_MEMMAPS, Memmap
 from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.pte.format import PFN_BITS
 from bhyvesim.kernel.results import BatchAccess, Held, MachineState, MemoryStats
-from bhyvesim.kernel.revisions import NEWEST, REVISIONS, Revision
+from bhyvesim.kernel.revisions import NEWEST, REVISIONS, Revision, known
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.kernel.stacks import DESTROY, DEVICE_IOCTL, REINIT, UNMAP_MMIO
 from bhyvesim.kernel.vmspace import VmSpace
@@ -78,13 +78,11 @@ class Machine:
         assertions: Assertions | str = Assertions.PANIC,
         apicv: bool = False,
     ) -> None:
-        if gpt not in REVISIONS:
-            raise BadValue(f"{gpt!r} is not a revision", f"one of {', '.join(REVISIONS)}")
         if npt not in FORMATS:
             raise BadValue(f"{npt!r} is not a page-table format", "rvi or ept")
         if apicv and npt != "ept":
             raise BadValue(f"apicv with {npt}", "it with ept: it is Intel's")
-        self.revision: Revision = REVISIONS[gpt]
+        self.revision: Revision = known(gpt, REVISIONS[gpt].digest if gpt in REVISIONS else "")
         self.npt = FORMATS[npt]
         self.track_dirty = track_dirty
         self.apicv = apicv
@@ -135,6 +133,7 @@ class Machine:
         space, gpt = self.space, self.space.gpt
         return Snapshot(
             gpt=self.revision.name,
+            digest=self.revision.digest,
             debug=self.kernel.debug,
             assertions=self.kernel.assertions.value,
             npt=self.npt.name,
@@ -160,8 +159,12 @@ class Machine:
 
     @staticmethod
     def restored(snapshot: Snapshot) -> Machine:
-        """The machine that *snapshot* was taken of. After a panic or hang it answers dump()."""
+        """The machine that *snapshot* was taken of. After a panic or hang it answers dump().
+
+        Raises UnknownRevision where its revision, from a file, is not here.
+        """
         s = snapshot
+        known(s.gpt, s.digest)
         machine = Machine(
             s.gpt,
             debug=s.debug,
@@ -501,6 +504,8 @@ class Machine:
         with self.kernel.calls(outer):
             stopped.stack += self.kernel.stack()
         stopped.state = self.dump()
+        known = (stop for stop in self.revision.stops if stop.function == stopped.function)
+        stopped.letter = next((stop.letter for stop in known), "?")
         self.stop = stopped
         hung = isinstance(stopped, KernelHang)
         self.state = MachineState.HUNG if hung else MachineState.PANICKED

@@ -16,7 +16,7 @@ from bhyvesim.kernel.memory import MAX_MEMMAPS, Memmap, Memseg
 from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.pte.format import PFN_BITS
 from bhyvesim.kernel.results import MachineState
-from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.kernel.revisions import REVISIONS, known
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.kernel.vmspace import Hold
 from bhyvesim.prot import ALL
@@ -32,6 +32,7 @@ def to_plain(snapshot: Snapshot) -> dict[str, Any]:
     s = snapshot
     return {
         "gpt": s.gpt,
+        "digest": s.digest,
         "debug": s.debug,
         "assertions": s.assertions,
         "npt": s.npt,
@@ -53,8 +54,16 @@ def to_plain(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def from_plain(plain: Any) -> Snapshot:
-    """The inverse of :func:`to_plain`. Raises ValueError that says what is wrong."""
+    """The inverse of :func:`to_plain`.
+
+    Raises ValueError that says what is wrong, UnknownRevision for one that is not here.
+    """
     fields = _Fields(plain)
+    gpt, digest = fields.text("gpt"), fields.text("digest")
+    if digest or gpt not in REVISIONS:
+        if len(digest) != 64 or not digest.isascii() or not digest.isalnum():
+            raise ValueError("its revision is not known here")
+        known(gpt, digest)
     segs = fields.list("segs", _seg)
     by_id = {seg.segid: seg for seg in segs}
     if len(by_id) != len(segs):
@@ -63,7 +72,8 @@ def from_plain(plain: Any) -> Snapshot:
     if len(slots) != MAX_MEMMAPS or any(m is not None and m.segid not in by_id for m in slots):
         raise ValueError("the memmap slots do not fit the segments")
     snapshot = Snapshot(
-        gpt=fields.word("gpt", REVISIONS),
+        gpt=gpt,
+        digest=digest,
         debug=fields.flag("debug"),
         assertions=fields.word("assertions", [a.value for a in Assertions]),
         npt=fields.word("npt", FORMATS),
@@ -110,6 +120,12 @@ class _Fields:
         value = self.value(name)
         if not isinstance(value, str) or value not in known:
             raise ValueError(f"{name} is not known here")
+        return value
+
+    def text(self, name: str) -> str:
+        value = self.value(name)
+        if not isinstance(value, str) or len(value) > _MAX_NAME:
+            raise ValueError(f"{name} is no text")
         return value
 
     def number(self, name: str, end: int = U64_END) -> int:

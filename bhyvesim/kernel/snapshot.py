@@ -19,6 +19,7 @@ class Snapshot:
     """
 
     gpt: str
+    digest: str  # of the file that the revision was read from; empty for those built in
     debug: bool
     assertions: str
     npt: str

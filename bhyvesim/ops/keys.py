@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from bhyvesim.errors import BadValue
@@ -119,7 +119,7 @@ def text(value: Any) -> str:
     raise BadValue(f"{shorten(json.dumps(value))} is not a string", "a string")
 
 
-def one_of(choices: Sequence[str]) -> Callable[[Any], str]:
+def one_of(choices: Collection[str]) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if isinstance(value, str) and value in choices:
             return value

@@ -57,7 +57,7 @@ class Create(Operation):
 
     op: ClassVar[str] = "create"
     keys: ClassVar[tuple[Key, ...]] = (
-        Key.of("gpt", k.one_of(list(REVISIONS))),
+        Key.of("gpt", k.one_of(REVISIONS)),
         Key.of("debug", k.flag),
         Key.of("npt", k.one_of(list(FORMATS))),
         Key.of("track_dirty", k.flag, False),

@@ -8,7 +8,6 @@ from bhyvesim.errors import KernelHang, KernelStop, NotRunning, Refused
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.scenario.compare import mismatch
 from bhyvesim.scenario.model import (
-    PANIC_FUNCTIONS,
     CellResult,
     Failure,
     Observed,
@@ -81,15 +80,10 @@ def _outcome(before: str, step: Step, observed: Observed) -> str:
     if isinstance(observed.stop, KernelHang):
         return f"hang at {step.name}"
     if observed.stop is not None:
-        return f"panic {panic_letter(observed.stop.function)} at {step.name}"
+        return f"panic {observed.stop.letter} at {step.name}"
     if observed.lost:
         return f"lost pages at {step.name}"
     refused = observed.errno is not None and step.name in ("create", "map", "alloc-memseg")
     if refused and before == "ok":
         return f"refused {observed.errno} at {step.name}"
     return before
-
-
-def panic_letter(function: str) -> str:
-    """A to E for the panics that are known; ``?`` for others."""
-    return next((letter for letter, name in PANIC_FUNCTIONS.items() if name == function), "?")

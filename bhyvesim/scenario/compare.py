@@ -49,7 +49,8 @@ def _is_panic(expected: PanicExpectation, observed: Observed) -> bool:
     if not isinstance(panic, KernelPanic):
         return False
     return (
-        expected.function in (None, panic.function)
+        expected.letter in (None, panic.letter)
+        and expected.function in (None, panic.function)
         and expected.message in (None, panic.message)
         and (expected.matches is None or expected.matches.search(panic.message) is not None)
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from bhyvesim.errors import KernelHang, KernelStop
 from bhyvesim.kernel.memory import Memmap
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.vm.spec import VmSpec
 
 if TYPE_CHECKING:
@@ -82,24 +83,14 @@ class Action(Protocol):
         """Do it. Raises Refused and KernelStop as the machine does."""
 
 
-# The panics by letter, as the documentation names them, and where each comes.
-PANIC_FUNCTIONS = {
-    "A": "vmm_gpt_vacate_entry",
-    "B": "vmspace_lookup_map",
-    "C": "vmm_gpt_populate_region",
-    "D": "vmm_gpt_node_add",
-    "E": "rvi_ops_map",
-}
-HANGING = ("vmc_space_unmap",)  # the functions that can loop for ever
-
-
 @dataclass(frozen=True, slots=True)
 class PanicExpectation:
-    """A panic, by function, by its exact message, or by a pattern found in it."""
+    """A panic, by letter, function, exact message, or by a pattern found in it."""
 
     function: str | None = None
     message: str | None = None
     matches: re.Pattern[str] | None = None
+    letter: str | None = None
 
     def __str__(self) -> str:
         parts = [f"in {self.function}"] if self.function else []
@@ -160,7 +151,14 @@ class Expectation:
 
     def applies(self, axes: Mapping[str, str]) -> bool:
         """Whether it is meant for the cell with these axis values."""
-        return all(axes.get(axis) in values for axis, values in self.when.items())
+        return all(_holds(axis, axes.get(axis), values) for axis, values in self.when.items())
+
+
+def _holds(axis: str, value: str | None, values: Sequence[str]) -> bool:
+    if value in values:
+        return True
+    revision = REVISIONS.get(value or "") if axis == "gpt" else None
+    return revision is not None and revision.like in values
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Generator, Iterator, Sequence
 
+from bhyvesim import revision_file
 from bhyvesim.errors import BhyvesimError
 from bhyvesim.scenario.cell import run_cell
 from bhyvesim.scenario.model import CellResult, Scenario
@@ -45,7 +46,7 @@ def _in_processes(scenarios: list[Scenario], selected: Selected, jobs: int) -> I
     # A forked worker has the scenarios already, and its imports done.
     fork = "fork" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("fork" if fork else None)
-    executor = ProcessPoolExecutor(jobs, context, _start, (scenarios,))
+    executor = ProcessPoolExecutor(jobs, context, _start, (scenarios, revision_file.sources()))
     size = max(1, min(64, len(selected) // (jobs * 8)))
     chunks = [selected[i : i + size] for i in range(0, len(selected), size)]
     finished = False
@@ -62,8 +63,10 @@ def _in_processes(scenarios: list[Scenario], selected: Selected, jobs: int) -> I
         executor.shutdown(cancel_futures=True)  # waits for them
 
 
-def _start(scenarios: list[Scenario]) -> None:
+def _start(scenarios: list[Scenario], sources: dict[str, bytes]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends the workers
+    for path, source in sources.items():
+        revision_file.run(path, source)
     _scenarios[:] = scenarios
 
 

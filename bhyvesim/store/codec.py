@@ -14,6 +14,7 @@ from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.kernel.plain import from_plain, to_plain
 from bhyvesim.kernel.results import MachineState
+from bhyvesim.kernel.revisions import known
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.store.maps import decode_maps
 from bhyvesim.vm.life import new_machine
@@ -60,8 +61,10 @@ def decode_machine(spec: VmSpec, maps: str, tables: str, state: MachineState) ->
     """The machine that :func:`.maps.encode_maps` and :func:`encode_tables` were given.
 
     Version 0.1 knew no holds, no contents and no tracking that changes: what it wrote lacks
-    them. Every value is looked at: raises ValueError for one that cannot be.
+    them. Every value is looked at: raises ValueError for one that cannot be, UnknownRevision
+    for a revision that is not here.
     """
+    known(spec.kernel.gpt, spec.kernel.digest)
     segs, slots, next_host_pfn = decode_maps(maps)
     new = to_plain(new_machine(spec).snapshot())
     stored = {key: value for key, value in json.loads(tables).items() if key in new}

@@ -16,11 +16,15 @@ NPT_OF_CPU = {"amd": "rvi", "intel": "ept"}
 
 @dataclass(frozen=True, slots=True)
 class KernelSpec:
-    """Which kernel the simulated host runs, and whether its ASSERTs are live."""
+    """Which kernel the simulated host runs, and whether its ASSERTs are live.
+
+    *digest* is that of the file that a revision not built in was read from.
+    """
 
     gpt: str = NEWEST
     debug: bool = True
     assertions: str = "panic"
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

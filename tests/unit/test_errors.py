@@ -15,6 +15,7 @@ from bhyvesim.config.document import ConfigError
 from bhyvesim.config.importers.source import ImportProblem, OwnFile
 from bhyvesim.crash.dump import BadDump
 from bhyvesim.host.host import Stopped
+from bhyvesim.kernel.revisions import UnknownRevision
 from bhyvesim.kernel.vmspace import MapConflict
 from bhyvesim.scenario.pool import WorkerDied
 from tests.crash.test_dump import DUMP
@@ -41,6 +42,7 @@ EXAMPLES = {
         OwnFile("file", 3, "what", "something else"),
         WorkerDied("said"),
         MapConflict("why"),
+        UnknownRevision("problem", "something else"),
     )
 }
 

@@ -17,7 +17,13 @@ from bhyvesim.report.memory import memory_map, segments
 from bhyvesim.store.maps import Maps, decode_maps, decoding
 
 # Ours, beside bhyvectl's: never abbreviated, so that they make nothing ambiguous.
-OURS = {"config": True, "format": True, "replace": False, "quiet": False}
+OURS = {
+    "config": True,
+    "format": True,
+    "revision-file": True,
+    "replace": False,
+    "quiet": False,
+}
 # Options of the subcommands' root, which therefore do not decide for bhyvectl's manner.
 _ROOT_OPTIONS = ("--help", "--version", "--quiet", "--verbose")
 
@@ -34,7 +40,9 @@ def is_bhyvectl_style(argv: Sequence[str]) -> bool:
         elif word.startswith("--vm="):
             seen_vm = True
             i += 1
-        elif word in ("--quiet", "--verbose"):
+        elif word == "--revision-file":
+            i += 2
+        elif word.startswith("--revision-file=") or word in ("--quiet", "--verbose"):
             i += 1
         else:
             return word.startswith("--") and word not in _ROOT_OPTIONS
@@ -46,6 +54,10 @@ def main(argv: Sequence[str], session: Session) -> int:
     options = _options(argv)
     gpa = _address(options["get-gpa-pmap"]) if "get-gpa-pmap" in options else None
     session.vm, session.quiet = options.get("vm"), "quiet" in options
+    if "revision-file" in options:
+        from bhyvesim import revision_file
+
+        revision_file.read(options["revision-file"])
     fmt = _format(options.get("format"))
     if "create" in options:
         _create(session, options)
@@ -116,7 +128,7 @@ def _create(session: Session, options: dict[str, str]) -> None:
 def _show_maps(session: Session, options: dict[str, str], fmt: Format | None) -> None:
     wanted = options.keys() & {"get-memseg", "get-memmap", "get-lowmem", "get-highmem"}
     if not wanted:
-        if not options.keys() - {"vm", "cpu", "format", "quiet"}:
+        if not options.keys() - {"vm", "cpu", "format", "quiet", "revision-file"}:
             session.stored()  # bhyvectl opens the VM, and that may fail
         return
     maps = _maps(session)

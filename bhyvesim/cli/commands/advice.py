@@ -9,7 +9,11 @@ import textwrap
 import click
 
 from bhyvesim.cli.fleet import Subject, gather, report_unread
-from bhyvesim.cli.params import fleet_arguments, vm_option
+from bhyvesim.cli.params import (
+    fleet_arguments,
+    revision_option,
+    vm_option,
+)
 from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
 from bhyvesim.kernel.revisions import REVISIONS
@@ -37,6 +41,7 @@ _LEVELS = {"note": 1, "warning": 2, "error": 3, "never": 4}
     default="warning",
     help="The least severe finding that makes the exit status 1. [default: warning]",
 )
+@revision_option
 @click.pass_obj
 def check(
     session: Session,
@@ -97,6 +102,7 @@ def _review(vm: Subject) -> list[findings.Located]:
 @click.argument("subject", metavar="[CRASH|CODE]", required=False)
 @click.option("--format", "fmt", type=click.Choice(("plain", "json")), default="plain")
 @vm_option
+@revision_option
 @click.pass_obj
 def explain(session: Session, subject: str | None, fmt: str) -> None:
     """Explain a panic with the numbers of its case, or a code of 'check'.
@@ -138,7 +144,7 @@ def _explain_code(code: str) -> None:
     revision = REVISIONS.get(code.removeprefix("revision-"))
     if revision is not None:
         sys.stdout.write(f"revision {revision.name} ({revision.date}): {revision.summary}\n")
-        sys.stdout.write(f"known: {', '.join(revision.known)}\n")
+        sys.stdout.write(f"known: {revision.known}\n")
         return
     rule = RULES.get(code.upper())
     if rule is None:

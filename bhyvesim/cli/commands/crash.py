@@ -9,7 +9,10 @@ import time
 import click
 
 from bhyvesim.cli.group import Group
-from bhyvesim.cli.params import format_option
+from bhyvesim.cli.params import (
+    format_option,
+    revision_option,
+)
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.report import crash as layouts
@@ -67,6 +70,7 @@ def list_crashes(session: Session, fmt: Format | None) -> None:
     help="console (plain): the panic and its stack. fma: the fault record of fmdump -Vp. "
     "mdb: ::status and $C. json: everything, the machine's state included.",
 )
+@revision_option
 @click.pass_obj
 def show(session: Session, crash_id: int | None, fmt: str) -> None:
     """Show a crash dump, the latest without an ID."""

@@ -14,6 +14,7 @@ from bhyvesim.cli.params import (
     SIZE,
     dry_run_option,
     format_option,
+    revision_option,
     vm_option,
 )
 from bhyvesim.cli.session import Format, Session
@@ -40,6 +41,7 @@ from bhyvesim.vm.spec import TouchSpec
 @dry_run_option
 @vm_option
 @format_option
+@revision_option
 @click.pass_obj
 def create(
     session: Session, config: str, gpt: str | None, replace: bool, fmt: Format | None
@@ -63,6 +65,7 @@ def create(
 @dry_run_option
 @vm_option
 @format_option
+@revision_option
 @click.pass_obj
 def reboot(session: Session, fmt: Format | None) -> None:
     """Reinit the VM, map its ROM again, boot its guest.
@@ -88,6 +91,7 @@ def reboot(session: Session, fmt: Format | None) -> None:
 )
 @vm_option
 @format_option
+@revision_option
 @click.pass_obj
 def touch(session: Session, gpa: int, length: int, prot: int, by: str, fmt: Format | None) -> int:
     """Let the guest access memory: every page that holds a byte of [GPA, GPA+LEN).
@@ -114,6 +118,7 @@ def _check_holder(prot: int, by: str) -> None:
 @click.option("--access", "prot", type=ACCESS, default="rw", help="r, w, x. [default: rw]")
 @vm_option
 @format_option
+@revision_option
 @click.pass_obj
 def hold(session: Session, gpa: int, prot: int, fmt: Format | None) -> int:
     """Let a userspace mapping hold the page at GPA, until it is released.
@@ -132,6 +137,7 @@ def hold(session: Session, gpa: int, prot: int, fmt: Format | None) -> int:
 @click.argument("hold_id", metavar="ID", type=int)
 @click.option("--clean", is_flag=True, help="Nothing was written: do not mark the page dirty.")
 @vm_option
+@revision_option
 @click.pass_obj
 def release(session: Session, hold_id: int, clean: bool) -> None:
     """Release the hold ID, as 'hold' printed it."""
@@ -142,11 +148,15 @@ def release(session: Session, hold_id: int, clean: bool) -> None:
 
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="Every VM there is.")
+@click.option(
+    "--force", is_flag=True, help="Forget the VM, whatever is wrong with it; ask no kernel."
+)
 @dry_run_option
 @vm_option
 @format_option
+@revision_option
 @click.pass_obj
-def destroy(session: Session, everything: bool, fmt: Format | None) -> int:
+def destroy(session: Session, everything: bool, force: bool, fmt: Format | None) -> int:
     """Destroy a VM as the kernel does, and check that nothing leaked.
 
     Crash dumps stay. A VM that has panicked or hung is only forgotten: its kernel is gone.
@@ -155,6 +165,11 @@ def destroy(session: Session, everything: bool, fmt: Format | None) -> int:
     if everything and session.vm is not None:
         raise click.UsageError("--all and --vm exclude each other")
     host = session.host
+    if force:
+        for name in host.names() if everything else [session.which()]:
+            host.forget(name)
+            session.note(f"forgot {name}: what its kernel would have done is not known")
+        return 0
     outcomes = host.destroy_all() if everything else [host.destroy(session.which())]
     status = 0
     for outcome in outcomes:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import click
 
 from bhyvesim.cli.fleet import Fleet, gather, report_unread
-from bhyvesim.cli.params import REVISION, fleet_arguments, format_option
+from bhyvesim.cli.params import (
+    REVISION,
+    fleet_arguments,
+    format_option,
+    revision_option,
+)
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import UsageError
 from bhyvesim.kernel.revisions import REVISIONS
@@ -25,6 +30,7 @@ _MANY_CELLS = 500  # from here on, more processes than one are worth starting
 @click.option("--production", "build", flag_value="production", help="Only production kernels.")
 @click.option("--fail-on-unsafe", is_flag=True, help="Exit with 1 unless every VM is safe.")
 @format_option
+@revision_option
 @click.pass_obj
 def matrix(
     session: Session,

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import click
 
+from bhyvesim.cli.params import revision_option
 from bhyvesim.cli.streams import reader_is_gone
 from bhyvesim.errors import BadValue, UsageError
 from bhyvesim.ops.replay import Replayer, parse_line
@@ -25,6 +26,7 @@ _LINES_A_TICK = 50
 @click.option(
     "--check", is_flag=True, help="Compare with the results in the files; print no others."
 )
+@revision_option
 def replay(files: tuple[str, ...], check: bool) -> int:
     """Run recorded operations, and print one result object a line.
 

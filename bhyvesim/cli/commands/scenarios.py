@@ -11,7 +11,10 @@ from contextlib import closing, contextmanager
 import click
 
 from bhyvesim.cli.files import read_bytes, write_text
-from bhyvesim.cli.params import format_option
+from bhyvesim.cli.params import (
+    format_option,
+    revision_option,
+)
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import UsageError
 from bhyvesim.report import scenario as layouts
@@ -29,6 +32,7 @@ from bhyvesim.text import clean
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 @click.option("--junit", metavar="FILE", help="Write JUnit XML to FILE.")
 @format_option
+@revision_option
 @click.pass_obj
 def run(
     session: Session,

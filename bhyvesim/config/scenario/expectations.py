@@ -11,9 +11,8 @@ from bhyvesim.config.document import Mapping, Node, Scalar, Sequence
 from bhyvesim.config.scenario import nodes as n
 from bhyvesim.config.scenario.steps import STEPS
 from bhyvesim.config.vm import read_memmap
+from bhyvesim.kernel.revisions import hanging, panics
 from bhyvesim.scenario.model import (
-    HANGING,
-    PANIC_FUNCTIONS,
     CellSpec,
     ContentExpectation,
     Expectation,
@@ -94,7 +93,7 @@ def _expectation(
         panic=fields.get("panic", _panic, None),
         pages=fields.get("pages", r.natural, None),
         mapped=fields.get("mapped", r.natural, None),
-        hang=fields.get("hang", r.choice(*HANGING), None),
+        hang=fields.get("hang", r.choice(*hanging()), None),
         lost=fields.need("lost", _lost) if "lost" in fields else 0,
         leaks=fields.get("leaks", r.natural, None),
         bitmap=fields.get("bitmap", n.bitmap, None),
@@ -156,8 +155,8 @@ def _when(node: Node, cells: tuple[CellSpec, ...]) -> dict[str, tuple[str, ...]]
 def _panic(node: Node) -> PanicExpectation:
     if isinstance(node, Scalar):
         word = r.text(node)
-        if word in PANIC_FUNCTIONS:
-            return PanicExpectation(function=PANIC_FUNCTIONS[word])
+        if word in panics():
+            return PanicExpectation(function=panics()[word], letter=word)
         return PanicExpectation(message=word)
     fields = r.Fields(node, ("function", "message", "matches"))
     if not fields.node.items:

@@ -7,8 +7,11 @@ from bhyvesim.kernel.calls import AssertionSite, over
 from bhyvesim.kernel.gpt.access import FC_NOMAP
 from bhyvesim.kernel.gpt.engine import Backing, Gpt, Piece
 from bhyvesim.kernel.gpt.leaf import EMPTY, Leaf, entries, lowest_bit, present
-from bhyvesim.kernel.gpt.levels import LEAF_LEVEL, LEAF_SHIFT
+from bhyvesim.kernel.gpt.levels import LEAF_LEVEL, LEAF_SHIFT, LEAF_SPAN
+from bhyvesim.kernel.pte import FORMATS
+from bhyvesim.kernel.pte.format import pfn_of
 from bhyvesim.kernel.revisions.revision import I86PC_GPT, I86PC_RVI, OLD_PATHS, Revision
+from bhyvesim.kernel.revisions.stops import Case, Stop, Told
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
 
@@ -77,6 +80,65 @@ class ClosedGpt(Gpt):
                 )
 
 
+def _tell_vacate(case: Case) -> Told:
+    """Panic A: a leaf that was to be freed still held entries."""
+    start, end = asked = case.span("vmm_gpt_vacate_region")
+    visited = case.arguments("vmm_gpt_vacate_entry")["gpa"]
+    gpa, pte = int(case.facts["gpa"]), int(case.facts["pte"])
+    index = int(case.facts["index"])
+    leaf = Span.sized(gpa & -LEAF_SPAN, LEAF_SPAN)
+    flags = " ".join(FORMATS[case.npt].flags(pte))
+    story = [f"{case.asked(asked)} was asked to unmap {asked} ({case.map_at(start)})."]
+    if visited >= end:
+        story += [
+            f"Revision {case.gpt} takes the end as inclusive, so it also zeroed the entry of page",
+            f"{end:#x}, which belongs to {case.map_at(end)}, and went on to vacate it.",
+        ]
+        marks = {
+            start: "asked for: unmapped",
+            end - PAGE_SIZE: "the last page that was meant",
+            end: "one page too many: its entry is zeroed",
+            gpa: f"entry {index} of its leaf: still mapped, the ASSERT meets it",
+        }
+        fixed = "14042, which takes the end as exclusive"
+    else:
+        story += [
+            f"The leaf table over {leaf} is used by {case.map_at(gpa)} as well.",
+            f"Revision {case.gpt} does not count who uses a leaf, and frees it with the first.",
+        ]
+        marks = {
+            start: "asked for: unmapped",
+            visited: "vacating this page wants to free its leaf",
+            gpa: f"entry {index} of the same leaf: still mapped, the ASSERT meets it",
+        }
+        fixed = "14367, which counts the entries that memmaps cover in a leaf"
+    story += [
+        f"vmm_gpt_vacate_entry then asserted that all 512 entries of the leaf over {leaf}",
+        f"are zero. Entry {index} was {pte:#x}: PFN {pfn_of(pte):#x}, {flags}.",
+    ]
+    return Told(story, marks, f"Fixed in {fixed}.")
+
+
+def _tell_unreadable(case: Case) -> Told:
+    """Panic E: a page was mapped that may not be read."""
+    gpa = int(case.facts["gpa"])
+    wiring = case.called("vm_map_wire")
+    why = "wires its pages" if wiring else "was touched for the first time, and has to be mapped"
+    what = "A memmap without R" if wiring else f"Page {gpa:#x} of a memmap without R"
+    story = [
+        f"{what} {why}.",
+        f"On AMD, revision {case.gpt} asserts in rvi_ops_map that every page it maps may be read:",
+        "a nested page table has no way to say that it may not. Nothing of the page is in the",
+        "tables yet. A kernel without ASSERTs maps the page, readable after all.",
+    ]
+    marks = {gpa: "to be mapped without R"}
+    return Told(story, marks, "Fixed in 13896, which asserts this no more.")
+
+
+PANIC_A = Stop("A", "vmm_gpt_vacate_entry", _tell_vacate)
+PANIC_E = Stop("E", "rvi_ops_map", _tell_unreadable)
+
+
 # Read off the stack in the bug report: the one DEBUG build whose offsets are known.
 _REPORT_OFFSETS = {
     ("vmm_gpt_vacate_entry", "assfail3"): 0x8B,
@@ -105,7 +167,7 @@ REVISION = Revision(
     functions=functions.VM_MAP,
     paths=OLD_PATHS,
     segids=4,
-    known=("panic A", "panic E"),
+    stops=(PANIC_A, PANIC_E),
     may_reach_the_end=True,
     map_assert=READABLE,
     counts_wired=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bhyvesim.kernel import functions
 from bhyvesim.kernel.calls import over
 from bhyvesim.kernel.gpt.leaf import EMPTY, counted
-from bhyvesim.kernel.revisions.populated_13896 import PopulatedGpt
+from bhyvesim.kernel.revisions.populated_13896 import HANG, PopulatedGpt
 from bhyvesim.kernel.revisions.revision import VMSPACE_PATHS, Ioctls, Revision
 from bhyvesim.span import Span
 
@@ -41,6 +41,6 @@ REVISION = Revision(
     functions=functions.COUNTED,
     paths=VMSPACE_PATHS,
     segids=4,
-    known=("hang",),
+    stops=(HANG,),
     ioctls=Ioctls(holds=True, track_dirty_pages=True),
 )

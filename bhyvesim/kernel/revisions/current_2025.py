@@ -5,6 +5,7 @@ from __future__ import annotations
 from bhyvesim.kernel import functions
 from bhyvesim.kernel.gpt.engine import HardwareBits
 from bhyvesim.kernel.revisions.counted_14367 import CountedGpt
+from bhyvesim.kernel.revisions.populated_13896 import HANG
 from bhyvesim.kernel.revisions.revision import VMSPACE_PATHS, Ioctls, Revision
 
 
@@ -23,7 +24,7 @@ REVISION = Revision(
     functions=functions.CURRENT,
     paths=VMSPACE_PATHS,
     segids=5,
-    known=("hang",),
+    stops=(HANG,),
     ioctls=Ioctls(
         holds=True,
         deferred_dirty=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bhyvesim.kernel import functions
-from bhyvesim.kernel.revisions.closed_13932 import READABLE, ClosedGpt
+from bhyvesim.kernel.revisions.closed_13932 import PANIC_A, PANIC_E, READABLE, ClosedGpt
 from bhyvesim.kernel.revisions.revision import OLD_PATHS, Revision
 from bhyvesim.span import Span
 
@@ -23,7 +23,7 @@ REVISION = Revision(
     functions=functions.VM_MAP,
     paths=OLD_PATHS,
     segids=4,
-    known=("panic A", "panic E"),
+    stops=(PANIC_A, PANIC_E),
     may_reach_the_end=True,
     map_assert=READABLE,
     counts_wired=True,

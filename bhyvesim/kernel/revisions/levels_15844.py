@@ -5,9 +5,11 @@ from __future__ import annotations
 from bhyvesim.kernel import functions
 from bhyvesim.kernel.calls import AssertionSite, over
 from bhyvesim.kernel.gpt.engine import HardwareBits
-from bhyvesim.kernel.gpt.levels import LEAF_SHIFT, table_span
+from bhyvesim.kernel.gpt.levels import LEAF_SHIFT, LEAF_SPAN, table_span
 from bhyvesim.kernel.revisions.counted_14367 import CountedGpt
+from bhyvesim.kernel.revisions.populated_13896 import HANG
 from bhyvesim.kernel.revisions.revision import INTEL_GPT, VMSPACE_PATHS, Ioctls, Revision
+from bhyvesim.kernel.revisions.stops import Case, Stop, Told
 from bhyvesim.span import Span
 
 _LINE = table_span(3)  # 512 GiB
@@ -53,6 +55,32 @@ class LevelsGpt(CountedGpt):
         self.make_leaves(span.pages)
 
 
+def _tell_populate(case: Case) -> Told:
+    """Panics C and D: a memmap across a multiple of 512 GiB."""
+    start, end = case.span("vmm_gpt_populate_region", "vmm_gpt_populate_region_lvl")
+    line = int(case.facts["gpa"])
+    story = [
+        f"A memmap {Span(start, end)} was to be made. It crosses {line:#x}, a multiple of 512 GiB.",
+        f"Revision {case.gpt} steps from table to table by siblings and the parent's next sibling,",
+        "never further up. The last leaf below the line seems to have no successor.",
+    ]
+    if case.function == "vmm_gpt_node_add":
+        story.append("A leaf exists past the line, is not found, and is added a second time.")
+    else:
+        story.append("All tables are there by then, but counting their users stops at the line.")
+    marks = {
+        start: "begins here",
+        line - LEAF_SPAN: "the last leaf that is found",
+        line: "the leaf past the line: not found",
+        end: "ends here (exclusive)",
+    }
+    return Told(story, marks, "Fixed in 2025, which climbs as far as it must.")
+
+
+PANIC_C = Stop("C", "vmm_gpt_populate_region", _tell_populate)
+PANIC_D = Stop("D", "vmm_gpt_node_add", _tell_populate)
+
+
 REVISION = Revision(
     name="15844",
     date="2023-08-15",
@@ -61,6 +89,6 @@ REVISION = Revision(
     functions=functions.LEVELS,
     paths=VMSPACE_PATHS,
     segids=5,
-    known=("panic C", "panic D", "hang"),
+    stops=(PANIC_C, PANIC_D, HANG),
     ioctls=Ioctls(holds=True, deferred_dirty=True, track_dirty_pages=True, tracking_needed=True),
 )

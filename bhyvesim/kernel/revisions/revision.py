@@ -9,6 +9,7 @@ from bhyvesim.kernel.calls import AssertionSite
 from bhyvesim.kernel.functions import Function
 from bhyvesim.kernel.gpt.engine import Gpt
 from bhyvesim.kernel.pte import FORMATS
+from bhyvesim.kernel.revisions.stops import Stop
 
 VMSPACE_END = 1 << 46  # 64 TiB
 I86PC_GPT = "../../i86pc/io/vmm/vmm_gpt.c"
@@ -85,7 +86,7 @@ class Revision:
 
     ``functions``: those of its functions that are simulated; ``paths``: who calls
     whom, by the format of the page tables.
-    ``known``: the ways in which it is known to panic or hang.
+    ``stops``: the ways in which it is known to panic or hang.
     ``may_reach_the_end``: whether a memmap that begins below the end of the vmspace may
     reach or pass it. ``lookup_verify``: a VERIFY that a hold of a page in a hole runs into.
     ``map_assert``: an ASSERT on mapping a page that may not be read (RVI only).
@@ -93,6 +94,8 @@ class Revision:
     always 0 as resident memory, as kernels before the vmspace had.
     ``offsets``: known return offsets on a DEBUG kernel, by (function, the one it called);
     ``addresses``: return addresses that its stack traces show without a symbol.
+    ``like``: the revision whose expectations in scenarios hold for it as well.
+    ``digest``: of the file that it was read from (SHA-256, hex); empty for those built in.
     """
 
     name: str
@@ -102,7 +105,7 @@ class Revision:
     functions: Mapping[str, Function]
     paths: Mapping[str, CallPaths]
     segids: int
-    known: tuple[str, ...]
+    stops: tuple[Stop, ...]
     ioctls: Ioctls = Ioctls()
     may_reach_the_end: bool = False
     lookup_verify: AssertionSite | None = None
@@ -110,3 +113,10 @@ class Revision:
     counts_wired: bool = False
     offsets: Mapping[tuple[str, str], int] = field(default_factory=dict)
     addresses: Mapping[str, int] = field(default_factory=dict)
+    like: str = ""
+    digest: str = ""
+
+    @property
+    def known(self) -> str:
+        """Its panics and hangs as people call them, in a line."""
+        return ", ".join(stop.name for stop in self.stops)
