@@ -17,8 +17,6 @@ from bhyvesim.kernel.pte.format import pfn_of
 from bhyvesim.prot import READ, WRITE
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
 
-_ZEROS = bytes(PAGE_SIZE)
-
 
 class GuestRead(NamedTuple):
     """Bytes read through the guest; *data* ends at the page where *access* failed."""
@@ -31,7 +29,7 @@ def read_guest(machine: Machine, gpa: int, size: int) -> GuestRead:
     """The guest reads *size* bytes at *gpa*, page after page, up to the first fault."""
     access = _access(machine, gpa, size, READ)
     data = b"".join(
-        machine.contents.get(pfn, _ZEROS)[start:end]
+        machine.contents[pfn][start:end]
         for pfn, start, end in _guest_pages(machine, gpa, size, access.ok)
     )
     return GuestRead(data, access)
@@ -54,7 +52,7 @@ def read_segment(machine: Machine, segid: int, offset: int, size: int) -> bytes:
     """
     seg = _segment(machine, segid, offset, size)
     return b"".join(
-        machine.contents.get(seg.host_pfn + page, _ZEROS)[start:end]
+        machine.contents[seg.host_pfn + page][start:end]
         for page, start, end in _pages(offset, size)
     )
 
@@ -94,7 +92,7 @@ def _pages(start: int, size: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _write(machine: Machine, pfn: int, start: int, data: bytes) -> None:
-    page = machine.contents.get(pfn, _ZEROS)
+    page = machine.contents[pfn]
     machine.contents[pfn] = page[:start] + data + page[start + len(data) :]
 
 

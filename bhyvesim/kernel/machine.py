@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from bhyvesim.errors import BadValue, KernelHang, KernelStop, NotRunning, Refused
+from bhyvesim.kernel import snapshot as snapshots
 from bhyvesim.kernel.calls import Assertions, Calls, Kernel, Listener
 from bhyvesim.kernel.client import VmClient
 from bhyvesim.kernel.gpt.access import FC_NOMAP, Access
 from bhyvesim.kernel.gpt.rows import node_rows, pte_rows
 from bhyvesim.kernel.gpt.walk import WalkStep, walk
+from bhyvesim.kernel.gpt.windows import Leaves
 from bhyvesim.kernel.memory import APIC_HOST_PFN, APIC_SPAN, MAX_MEMMAPS, Memmap, Memseg
+from bhyvesim.kernel.pages import Pages
 from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.pte.format import PFN_BITS
 from bhyvesim.kernel.results import BatchAccess, Held, MachineState, MemoryStats
@@ -96,7 +99,7 @@ class Machine:
         self.state = MachineState.RUNNING
         self.stop: KernelStop | None = None  # the panic or hang that ended it
         self.next_host_pfn = FIRST_HOST_PFN
-        self.contents: dict[int, bytes] = {}  # of host pages, by PFN (see contents.py)
+        self.contents = Pages()  # of host pages
         if apicv:
             self._map_apic()
 
@@ -130,38 +133,20 @@ class Machine:
 
     def snapshot(self) -> Snapshot:
         """The machine as it is now, as immutable values."""
-        space, gpt = self.space, self.space.gpt
-        return Snapshot(
-            gpt=self.revision.name,
-            digest=self.revision.digest,
-            debug=self.kernel.debug,
-            assertions=self.kernel.assertions.value,
-            npt=self.npt.name,
-            track_dirty=self.track_dirty,
-            apicv=self.apicv,
-            state=self.state.value,
-            segs=tuple(self.segs.values()),
-            slots=tuple(self.slots),
-            next_host_pfn=self.next_host_pfn,
-            resident=gpt.resident,
-            leaves=tuple(
-                (first, end, leaf)
-                for first, end, leaf in gpt.leaves.maximal_runs()
-                if leaf is not None
-            ),
-            twins=gpt.twins,
-            tracking=gpt.tracking,
-            hardware_bits=gpt.sets_bits,
-            holds=tuple(space.holds.items()),
-            last_hold=space.last_hold,
-            contents=tuple(sorted(self.contents.items())),
-        )
+        return snapshots.taken(self)
+
+    def outline(self) -> Snapshot:
+        """:meth:`snapshot` without the leaves and the contents of memory, which may be large."""
+        return snapshots.outline(self)
 
     @staticmethod
-    def restored(snapshot: Snapshot) -> Machine:
+    def restored(
+        snapshot: Snapshot, leaves: Leaves | None = None, contents: Pages | None = None
+    ) -> Machine:
         """The machine that *snapshot* was taken of. After a panic or hang it answers dump().
 
-        Raises UnknownRevision where its revision, from a file, is not here.
+        *leaves* and *contents*, if given, take the place of the snapshot's: parts of them may
+        be read later. Raises UnknownRevision where its revision, from a file, is not here.
         """
         s = snapshot
         known(s.gpt, s.digest)
@@ -173,23 +158,7 @@ class Machine:
             assertions=s.assertions,
             apicv=s.apicv,
         )
-        machine.segs = {seg.segid: seg for seg in s.segs}
-        machine.slots = list(s.slots)
-        for memmap in machine.memmaps:
-            machine.space.restore(memmap.span, machine._host_pfn(memmap), memmap.prot)
-        machine.next_host_pfn = s.next_host_pfn
-        machine.contents = dict(s.contents)
-        machine.state = MachineState(s.state)
-        gpt = machine.space.gpt
-        gpt.resident = s.resident
-        gpt.leaves.assign(0, gpt.leaves.end, None)  # a new machine may have one already
-        for first, end, leaf in s.leaves:
-            gpt.leaves.assign(first, end, leaf)
-        gpt.twins = s.twins
-        gpt.track(s.tracking)
-        gpt.set_hardware_bits(s.hardware_bits)
-        machine.space.holds = dict(s.holds)
-        machine.space.last_hold = s.last_hold
+        snapshots.put_back(machine, s, leaves, contents)
         return machine
 
     @property
@@ -266,7 +235,7 @@ class Machine:
         if None not in self.slots:
             raise Refused("ENOSPC", f"all {MAX_MEMMAPS} memmap slots are taken")
         slot = self.slots.index(None)
-        self.space.map(memmap.span, self._host_pfn(memmap), prot, segoff=segoff, wired=wired)
+        self.space.map(memmap.span, self.host_pfn(memmap), prot, segoff=segoff, wired=wired)
         self.slots[slot] = memmap
 
     def munmap_memseg(self, gpa: int, length: int) -> None:
@@ -452,7 +421,8 @@ class Machine:
         """
         return walk(self.space.gpt, gpa)
 
-    def _host_pfn(self, memmap: Memmap) -> int:
+    def host_pfn(self, memmap: Memmap) -> int:
+        """The page frame behind the first page of *memmap*."""
         return self.segs[memmap.segid].host_pfn + (memmap.segoff >> PAGE_SHIFT)
 
     def _free_memmap(self, slot: int, memmap: Memmap) -> None:

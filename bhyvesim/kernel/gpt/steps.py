@@ -3,12 +3,40 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from typing import Generic, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, SupportsIndex, TypeVar, cast
 
 V = TypeVar("V")
 
 BLOCK = 512  # runs a block aims at; a flat list would cost O(runs) an insertion
+
+
+class Unread(Generic[V]):
+    """A block whose runs are not in memory yet.
+
+    *read* gives its ``(start, end, value)``, ascending and without gaps; *key* is whatever
+    its owner knows it by.
+    """
+
+    __slots__ = ("key", "read")
+
+    def __init__(self, read: Callable[[], Iterable[tuple[int, int, V]]], key: Any = None) -> None:
+        self.read = read
+        self.key = key
+
+
+class _Blocks(list[Any]):
+    """Blocks, some of them :class:`Unread`; one that is asked for by its place is read."""
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        block = super().__getitem__(cast(SupportsIndex, place))
+        if type(block) is Unread:
+            runs = list(block.read())
+            block = [start for start, _, _ in runs], [value for _, _, value in runs]
+            self[place] = block
+        return block
 
 
 class StepFunction(Generic[V]):
@@ -23,25 +51,65 @@ class StepFunction(Generic[V]):
     def __init__(self, end: int, value: V) -> None:
         self.end = end
         self._firsts = [0]
+        # Some may be unread in what of_parts() made.
         self._blocks: list[tuple[list[int], list[V]]] = [([0], [value])]
+
+    @staticmethod
+    def of_parts(
+        end: int, parts: Iterable[tuple[int, list[tuple[int, V]] | Unread[V]]]
+    ) -> StepFunction[V]:
+        """From ``(first, part)``, ascending from 0 on: ``(start, value)`` of runs, or unread."""
+        function: StepFunction[V] = StepFunction.__new__(StepFunction)
+        function.end = end
+        function._firsts = []
+        function._blocks = _Blocks()
+        for first, part in parts:
+            function._firsts.append(first)
+            if isinstance(part, Unread):
+                function._blocks.append(cast(Any, part))
+            else:
+                function._blocks.append(([start for start, _ in part], [v for _, v in part]))
+        return function
+
+    def parts(self) -> Iterator[tuple[int, int, Unread[V] | None]]:
+        """``(first, end, unread)`` of each stretch of blocks in memory (None), and each unread."""
+        first = 0
+        for b, block in enumerate(self._blocks):  # iterating reads nothing
+            if isinstance(block, Unread):
+                if first < self._firsts[b]:
+                    yield first, self._firsts[b], None
+                first = self._block_end(b)
+                yield self._firsts[b], first, block
+        if first < self.end:
+            yield first, self.end, None
 
     def copy(self) -> StepFunction[V]:
         """Another of the same values, which are shared."""
         other: StepFunction[V] = StepFunction.__new__(StepFunction)
         other.end = self.end
         other._firsts = self._firsts[:]
-        other._blocks = [(starts[:], values[:]) for starts, values in self._blocks]
+        if type(self._blocks) is list:
+            other._blocks = [(starts[:], values[:]) for starts, values in self._blocks]
+        else:
+            other._blocks = _Blocks(
+                block if isinstance(block, Unread) else (block[0][:], block[1][:])
+                for block in self._blocks
+            )
         return other
 
     def maximal_runs(self) -> Iterator[tuple[int, int, V]]:
         """``(start, end, value)`` over everything; neighbours always differ."""
-        first = end = 0
+        return self.maximal_runs_of(0, self.end)
+
+    def maximal_runs_of(self, lo: int, hi: int) -> Iterator[tuple[int, int, V]]:
+        """``(start, end, value)`` over the non-empty ``[lo, hi)``; neighbours always differ."""
+        first = end = lo
         value: V | None = None
-        for start, stop, here in self.runs(0, self.end):
-            if end and here == value:
+        for start, stop, here in self.runs(lo, hi):
+            if first < end and here == value:
                 end = stop
                 continue
-            if end:
+            if first < end:
                 yield first, end, cast(V, value)
             first, end, value = start, stop, here
         yield first, end, cast(V, value)
