@@ -117,7 +117,7 @@ class Host:
             if row.state == "off":
                 raise Refused("EBUSY", f"{name} is powered off; a reboot starts its guest again")
             with self._stops(transaction, spec, machine, "touch"):
-                access = life.touch_span(machine, wanted)
+                access = life.touching(wanted).perform(machine)
             transaction.put(_row(spec, machine))
         return access, tuple(machine.kernel.warnings)
 

@@ -66,6 +66,23 @@ def write_segment(machine: Machine, segid: int, offset: int, data: bytes) -> Non
         at += end - start
 
 
+def fill_guest(machine: Machine, gpa: int, size: int, byte: int) -> Access:
+    """The guest writes *size* times *byte* at *gpa*, page after page, up to the first fault."""
+    access = _access(machine, gpa, size, WRITE)
+    page = bytes([byte]) * PAGE_SIZE
+    for pfn, start, end in _guest_pages(machine, gpa, size, access.ok):
+        _write(machine, pfn, start, page[: end - start])
+    return access
+
+
+def fill_segment(machine: Machine, segid: int, offset: int, size: int, byte: int) -> None:
+    """Write *size* times *byte* to a segment at *offset*. Raises Refused (EINVAL) past its end."""
+    seg = _segment(machine, segid, offset, size)
+    whole = bytes([byte]) * PAGE_SIZE
+    for page, start, end in _pages(offset, size):
+        _write(machine, seg.host_pfn + page, start, whole[: end - start])
+
+
 def _access(machine: Machine, gpa: int, size: int, prot: int) -> Access:
     npages = ((gpa + size - 1) >> PAGE_SHIFT) - (gpa >> PAGE_SHIFT) + 1
     return machine.access(gpa, npages, prot)
@@ -92,6 +109,9 @@ def _pages(start: int, size: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _write(machine: Machine, pfn: int, start: int, data: bytes) -> None:
+    if len(data) == PAGE_SIZE:
+        machine.contents[pfn] = data  # pages that are written alike share it
+        return
     page = machine.contents[pfn]
     machine.contents[pfn] = page[:start] + data + page[start + len(data) :]
 

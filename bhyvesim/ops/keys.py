@@ -12,6 +12,7 @@ from bhyvesim.prot import ALL, parse_prot
 from bhyvesim.units import parse_bitmap, parse_size, shorten
 
 MISSING = object()
+MAX_CONTENT = 256 << 20  # bytes that one operation reads or writes
 
 
 class Key(NamedTuple):
@@ -105,6 +106,26 @@ def npt_operation(value: Any) -> int:
 
 def bitmap(value: Any) -> bytes | None:
     return None if value is None else parse_bitmap(text(value))
+
+
+def content_length(value: Any) -> int:
+    length = number(value)
+    if not 0 < length <= MAX_CONTENT:
+        raise BadValue(f"{length} bytes", f"1 to {MAX_CONTENT}")
+    return length
+
+
+def data(value: Any) -> bytes:
+    written = parse_bitmap(text(value))
+    content_length(len(written))
+    return written
+
+
+def byte(value: Any) -> int:
+    amount = number(value)
+    if not 0 <= amount < 256:
+        raise BadValue(f"{amount} is no byte", "0 to 255")
+    return amount
 
 
 def flag(value: Any) -> bool:

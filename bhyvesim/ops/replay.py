@@ -9,11 +9,12 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from bhyvesim.errors import BadValue, KernelHang, KernelPanic, Refused
+from bhyvesim.errors import BadValue
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.results import MachineState
-from bhyvesim.ops.keys import MISSING, read_keys
-from bhyvesim.ops.operations import OPERATIONS, Create, Operation, Result
+from bhyvesim.ops.ioctls import Create
+from bhyvesim.ops.operation import Result
+from bhyvesim.ops.operations import read_operation
 from bhyvesim.units import shorten
 
 
@@ -61,29 +62,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-def read_operation(record: dict[str, Any]) -> Operation:
-    """The operation that *record* is. Raises BadValue where it is malformed."""
-    name = record.get("op", MISSING)
-    if name is MISSING:
-        raise BadValue('the key "op" is missing', f"one of {', '.join(OPERATIONS)}")
-    cls = OPERATIONS.get(name) if isinstance(name, str) else None
-    if cls is None:
-        raise BadValue(f"unknown op {shorten(json.dumps(name))}", f"one of {', '.join(OPERATIONS)}")
-    return cls(**read_keys(cls.op, cls.keys, record))
-
-
-def result_of(operation: Operation, machine: Machine) -> Result:
-    """What *operation* comes to, refusals, panics and hangs included."""
-    try:
-        return operation.apply(machine)
-    except KernelPanic as panic:
-        return {"panic": {"function": panic.function, "message": panic.message}}
-    except KernelHang as hang:
-        return {"hang": {"function": hang.function}}
-    except Refused as refused:
-        return {"error": refused.errno_name}
-
-
 class Replayer:
     """Runs operations on a machine in memory; ``create`` starts a fresh one."""
 
@@ -98,4 +76,4 @@ class Replayer:
             return {"ok": 0}
         if self.machine is None or self.machine.state is MachineState.DESTROYED:
             return {"error": "ENOENT"}
-        return result_of(operation, self.machine)
+        return operation.apply(self.machine)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bhyvesim.kernel import contents, npt
 from bhyvesim.kernel.gpt.access import Access
 from bhyvesim.kernel.memory import Memmap
+from bhyvesim.ops import ioctls as ops
 from bhyvesim.scenario.cell import Cell
 from bhyvesim.scenario.model import Observed, Series
 from bhyvesim.units import PAGE_SIZE
@@ -40,7 +41,7 @@ class Map:
 
     def run(self, cell: Cell) -> Observed:
         before = cell.present()
-        life.mmap(cell.running, self.memmap)
+        ops.MmapMemseg.making(self.memmap).perform(cell.running)
         return Observed(mapped=cell.present() - before)
 
 
@@ -62,7 +63,7 @@ class Touch:
     touch: TouchSpec
 
     def run(self, cell: Cell) -> Observed:
-        return _accessed(life.touch_span(cell.running, self.touch))
+        return _accessed(life.touching(self.touch).perform(cell.running))
 
 
 @dataclass(frozen=True, slots=True)

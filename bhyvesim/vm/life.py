@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bhyvesim.kernel.gpt.access import Access
-from bhyvesim.kernel.gpt.rows import PteRow, pte_rows
+from bhyvesim.kernel.gpt.diff import gone
+from bhyvesim.kernel.gpt.rows import pte_rows
 from bhyvesim.kernel.machine import Machine
-from bhyvesim.kernel.memory import Memmap
+from bhyvesim.ops import ioctls as ops
 from bhyvesim.prot import EXEC, READ, WRITE
-from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
 from bhyvesim.vm.spec import TouchSpec, VmSpec
 
@@ -44,6 +43,9 @@ class Rebooted(NamedTuple):
     present: int
 
 
+Done = Callable[[str], None]  # told of each stage of a life that is over, by its name
+
+
 def build(spec: VmSpec) -> Machine:
     """A machine with the segments and memmaps of *spec*, not yet booted.
 
@@ -62,15 +64,11 @@ def new_machine(spec: VmSpec) -> Machine:
 def allocate(machine: Machine, spec: VmSpec) -> None:
     """Make the segments and memmaps of *spec*."""
     for segment in spec.segments:
-        machine.alloc_memseg(segment.segid, segment.length, segment.name, segment.host_pfn)
+        ops.AllocMemseg(segment.segid, segment.length, segment.name, segment.host_pfn).perform(
+            machine
+        )
     for memmap in spec.mappings:
-        mmap(machine, memmap)
-
-
-def mmap(machine: Machine, memmap: Memmap) -> None:
-    """Make *memmap*, in the lowest free slot."""
-    m = memmap
-    machine.mmap_memseg(m.gpa, m.segid, m.segoff, m.length, m.prot, m.wired)
+        ops.MmapMemseg.making(memmap).perform(machine)
 
 
 def boot(machine: Machine, spec: VmSpec) -> Booted:
@@ -79,7 +77,7 @@ def boot(machine: Machine, spec: VmSpec) -> Booted:
     accessed = mapped = 0
     failures = []
     for touch in touches:
-        access = touch_span(machine, touch)
+        access = touching(touch).perform(machine)
         accessed += access.ok
         mapped += access.mapped
         if access.fault is not None and access.gpa is not None:
@@ -87,15 +85,17 @@ def boot(machine: Machine, spec: VmSpec) -> Booted:
     return Booted(accessed, mapped, tuple(failures))
 
 
-def reboot(machine: Machine, spec: VmSpec) -> Rebooted:
-    """VM_REINIT; the VMM maps its devmem again; the guest boots."""
+def reboot(machine: Machine, spec: VmSpec, done: Done = lambda stage: None) -> Rebooted:
+    """VM_REINIT; the VMM maps its devmem again; the guest boots. *done* is told of each."""
     slots = list(machine.slots)
-    lost = lost_pages(machine, machine.reinit)
-    for m in slots:
-        if m is None or m in machine.slots:
-            continue
-        mmap(machine, m)
+    lost = lost_pages(machine, lambda: ops.Reinit().perform(machine))
+    done("reinit")
+    for memmap in slots:
+        if memmap is not None and memmap not in machine.slots:
+            ops.MmapMemseg.making(memmap).perform(machine)
+    done("map")
     booted = boot(machine, spec)
+    done("boot")
     return Rebooted(booted, lost, machine.resident, present_pages(machine))
 
 
@@ -104,10 +104,18 @@ def lost_pages(machine: Machine, operation: Callable[[], object]) -> tuple[tuple
 
     As runs ``(gpa, pages)``.
     """
-    before = pte_rows(machine.space.gpt)
+    before = machine.space.gpt.leaves.copy()
     slots = list(machine.slots)
     operation()
-    return _lost(before, machine.freed_by(slots), pte_rows(machine.space.gpt))
+    lost = gone(before, machine.space.gpt.leaves)
+    for freed in machine.freed_by(slots):
+        lost = [
+            (at, to)
+            for start, end in lost
+            for at, to in ((start, min(end, freed.start)), (max(start, freed.end), end))
+            if at < to
+        ]
+    return tuple((at, (end - at) >> PAGE_SHIFT) for at, end in lost)
 
 
 def present_pages(machine: Machine) -> int:
@@ -125,37 +133,8 @@ def all_touches(machine: Machine) -> list[TouchSpec]:
     return touches
 
 
-def touch_span(machine: Machine, touch: TouchSpec) -> Access:
-    """Access every page that holds a byte of the span, in ascending order."""
+def touching(touch: TouchSpec) -> ops.Access:
+    """The access of every page that holds a byte of the span, in ascending order."""
     first = touch.gpa >> PAGE_SHIFT
     end = (touch.gpa + touch.length + PAGE_SIZE - 1) >> PAGE_SHIFT
-    return machine.access(touch.gpa, end - first, touch.prot, touch.by)
-
-
-def _lost(
-    before: list[PteRow], freed: list[Span], after: list[PteRow]
-) -> tuple[tuple[int, int], ...]:
-    """The pages of *before* that are not in *after* and not in what was *freed*."""
-    there = [(row.gpa, row.gpa + (row.npages << PAGE_SHIFT)) for row in after]
-    explained = sorted([*there, *((span.start, span.end) for span in freed)])
-    lost: list[tuple[int, int]] = []
-    i = 0
-    for row in before:
-        at, end = row.gpa, row.gpa + (row.npages << PAGE_SHIFT)
-        while i and explained[i - 1][1] > at:
-            i -= 1
-        while at < end:
-            while i < len(explained) and explained[i][1] <= at:
-                i += 1
-            start, stop = explained[i] if i < len(explained) else (end, end)
-            if start > at:
-                _append_run(lost, at, min(start, end))
-            at = max(at, stop)
-    return tuple((at, (end - at) >> PAGE_SHIFT) for at, end in lost)
-
-
-def _append_run(runs: list[tuple[int, int]], start: int, end: int) -> None:
-    if runs and runs[-1][1] == start:
-        runs[-1] = (runs[-1][0], end)
-    else:
-        runs.append((start, end))
+    return ops.Access(touch.gpa, end - first, touch.prot, touch.by)
