@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all fuzz bench docs clean
+.PHONY: demo test test-all stress fuzz bench docs clean
 
 demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
@@ -17,6 +17,9 @@ test: $(VENV)/.installed-test
 
 test-all:
 	@MAKE="$(MAKE)" $(PYTHON) -m tools.interpreters
+
+stress: $(VENV)/.installed-test
+	$(BIN)/python -m tests.stress
 
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.fuzz

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from bhyvesim.errors import Refused, UsageError
 from bhyvesim.report.model import Report
-from bhyvesim.store.store import Store, Transaction, VmRow
+from bhyvesim.store.rows import VmRow
+from bhyvesim.store.store import Store
+from bhyvesim.store.transaction import Transaction
 from bhyvesim.text import clean
 
 if TYPE_CHECKING:
@@ -68,7 +70,8 @@ class Session:
         """:meth:`stored`, with a note where what is shown of it is from its crash dump."""
         row = self.stored()
         if row.stopped:
-            self.note(f"{row.name} has {row.state}: this is from its crash dump, crash {row.crash}")
+            crash = row.moment.crash
+            self.note(f"{row.name} has {row.state}: this is from its crash dump, crash {crash}")
         return row
 
     def now_ns(self) -> int:

@@ -1,32 +1,33 @@
-"""The simulated host: its VMs by name, and what is done to them, each in one transaction."""
+"""The simulated host: its VMs by name, and what is done to them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-from bhyvesim.errors import BadValue, HostStopped, KernelStop, Refused
-from bhyvesim.kernel.calls import Warned
-from bhyvesim.kernel.gpt.access import Access
+from bhyvesim.errors import HostStopped, Refused
+from bhyvesim.host.actions import Action, Create, Destroy, Do, PowerOff, Reboot, SetMemory
+from bhyvesim.host.event import Event, forget
+from bhyvesim.kernel.calls import Listener, Warned
 from bhyvesim.kernel.machine import Machine
-from bhyvesim.kernel.results import Held, MachineState
 from bhyvesim.kernel.revisions import REVISIONS
-from bhyvesim.store import codec
-from bhyvesim.store.maps import decoding, encode_maps
-from bhyvesim.store.store import Store, Transaction, VmRow
-from bhyvesim.units import MIB
+from bhyvesim.ops.operation import Operation
+from bhyvesim.store import lives
+from bhyvesim.store.lives import Stored
+from bhyvesim.store.rows import VmRow
+from bhyvesim.store.store import LostRace, Store
+from bhyvesim.store.transaction import Transaction
 from bhyvesim.vm import life
-from bhyvesim.vm.layouts import LAYOUTS
-from bhyvesim.vm.spec import TouchSpec, VmSpec
+from bhyvesim.vm.spec import VmSpec
 
 if TYPE_CHECKING:
     from bhyvesim.crash.dump import CrashDump
 
-_UUIDS = "6c1d6c0e-0d3c-5f0e-9a53-14042b1e5e11"
-
+T = TypeVar("T")
 Clock = Callable[[], int]  # nanoseconds since the epoch
+
+_RACES = 3  # lost ones, before the work is done while the others wait
 
 
 class Stopped(HostStopped):
@@ -73,208 +74,260 @@ class Destroyed(NamedTuple):
     warnings: tuple[Warned, ...] = ()
 
 
+class Done(NamedTuple):
+    """What operations came to: a value each."""
+
+    values: tuple[Any, ...]
+    warnings: tuple[Warned, ...]
+
+
 class Host:
     """The VMs in *store*; with *keep* false nothing that is done to them stays (a dry run).
 
-    Operations raise Refused as the kernel does (ENOENT for a name that no VM has), Stopped
-    where it panics or hangs, and StateError where the store cannot be used.
+    *listener* hears every entry and return of the simulated kernel. Operations raise Refused
+    as the kernel does (ENOENT for a name that no VM has), Stopped where it panics or hangs,
+    and StateError where the store cannot be used.
+
+    The work is done while others may work too; whoever finds that the VM was changed
+    meanwhile does it again.
     """
 
-    def __init__(self, store: Store, clock: Clock, *, keep: bool = True) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        keep: bool = True,
+        listener: Listener | None = None,
+    ) -> None:
         self.store = store
         self.clock = clock
         self.keep = keep
+        self.listener = listener
 
     def create(self, spec: VmSpec, *, replace: bool = False) -> Created:
         """Allocate, map and boot a VM. EEXIST when the name is taken, unless *replace*."""
         spec = _stamped(spec)
-        with self._writing() as transaction:
-            if spec.name in transaction.names():
+
+        def work(found: _Found) -> Created:
+            if found.row is not None:
                 if not replace:
                     raise Refused("EEXIST", f"there is a VM named {spec.name} already")
-                self._destroy(transaction, spec.name)
-            machine = life.new_machine(spec)
-            with self._stops(transaction, spec, machine, "create"):
-                life.allocate(machine, spec)
-                booted = life.boot(machine, spec)
-            transaction.put(_row(spec, machine))
-        return Created(spec, booted, tuple(machine.kernel.warnings))
+                self._destroy(found)
+            machine = self._heard(life.new_machine(spec))
+            booted = found.do(Event(Create(), spec, machine, self.clock()))
+            return Created(spec, booted, tuple(machine.kernel.warnings))
+
+        return self._change(spec.name, work, new=True, load=replace)
 
     def reboot(self, name: str) -> Rebooted:
         """VM_REINIT, the devmem mapped again, the guest booted."""
-        with self._writing() as transaction:
-            spec, machine = _load(transaction.vm(name))
-            with self._stops(transaction, spec, machine, "reboot"):
-                result = life.reboot(machine, spec)
-            transaction.put(_row(spec, machine))
-        return Rebooted(spec, result, tuple(machine.kernel.warnings))
 
-    def touch(self, name: str, wanted: TouchSpec) -> tuple[Access, tuple[Warned, ...]]:
-        """Accesses of one span. EBUSY while the VM is powered off."""
-        with self._writing() as transaction:
-            row = transaction.vm(name)
-            spec, machine = _load(row)
-            if row.state == "off":
+        def work(found: _Found) -> Rebooted:
+            result, event = self._act(found, Reboot())
+            return Rebooted(event.spec, result, tuple(event.machine.kernel.warnings))
+
+        return self._change(name, work)
+
+    def perform(self, name: str, word: str, *operations: Operation) -> Done:
+        """Operations on a VM as it is; *word* is what they are called together.
+
+        EBUSY where the guest should do one itself, and is powered off.
+        """
+
+        def work(found: _Found) -> Done:
+            action = Do(word, operations)
+            if action.by_guest and found.row is not None and found.row.state == "off":
                 raise Refused("EBUSY", f"{name} is powered off; a reboot starts its guest again")
-            with self._stops(transaction, spec, machine, "touch"):
-                access = life.touching(wanted).perform(machine)
-            transaction.put(_row(spec, machine))
-        return access, tuple(machine.kernel.warnings)
+            values, event = self._act(found, action)
+            return Done(tuple(values), tuple(event.machine.kernel.warnings))
 
-    def hold(self, name: str, gpa: int, prot: int) -> Held:
-        """A hold on one page, kept until it is released."""
-        with self._writing() as transaction:
-            row = transaction.vm(name)
-            spec, machine = _load(row)
-            with self._stops(transaction, spec, machine, "hold"):
-                held = machine.hold(gpa, prot)
-            transaction.put(_row(spec, machine)._replace(state=row.state))
-        return held
-
-    def release(self, name: str, hold_id: int, *, dirty: bool) -> None:
-        """Give a hold back."""
-        with self._writing() as transaction:
-            row = transaction.vm(name)
-            spec, machine = _load(row)
-            machine.release(hold_id, dirty=dirty)
-            transaction.put(_row(spec, machine)._replace(state=row.state))
+        return self._change(name, work)
 
     def set_memory(self, name: str, mebibytes: int) -> None:
         """Give a VM its RAM, bhyve's way: *mebibytes*, rounded up to 2 MiB, and no ROM.
 
-        Raises Refused as the kernel does where there is RAM already. Source:
-        vm_setup_memory().
+        Raises Refused as the kernel does where there is RAM already.
         """
-        if mebibytes <= 0:
-            raise BadValue(f"{mebibytes} MiB of memory", "a number from 1 on")
-        layout = LAYOUTS["bhyve"](-(-mebibytes // 2) * 2 * MIB, 0, {})
-        with self._writing() as transaction:
-            row = transaction.vm(name)
-            spec, machine = _load(row)
-            more = replace(spec, segments=layout.segments, mappings=layout.mappings)
-            with self._stops(transaction, spec, machine, "set-mem"):
-                life.allocate(machine, more)
-            spec = replace(
-                spec,
-                segments=(*spec.segments, *layout.segments),
-                mappings=(*spec.mappings, *layout.mappings),
-            )
-            transaction.put(_row(spec, machine)._replace(state=row.state))
+        action = SetMemory(mebibytes)
+        self._change(name, lambda found: self._act(found, action))
 
     def power_off(self, name: str) -> None:
         """Stop the guest; its memory stays until destroy. EALREADY a second time."""
-        with self._writing() as transaction:
-            row = transaction.vm(name)
-            _load(row)
-            if row.state == "off":
+
+        def work(found: _Found) -> None:
+            if found.row is not None and found.row.state == "off":
                 raise Refused("EALREADY", f"{name} is powered off already")
-            transaction.put(row._replace(state="off"))
+            self._act(found, PowerOff())
+
+        self._change(name, work)
 
     def destroy(self, name: str) -> Destroyed:
         """As the kernel does it. A VM whose kernel is gone is only forgotten."""
-        with self._writing() as transaction:
-            return self._destroy(transaction, name)
+        return self._change(name, self._destroy)
+
+    def forget(self, name: str) -> None:
+        """The VM is gone, whatever is wrong with it; no kernel is asked."""
+        with self.store.writing() as transaction:
+            if transaction.stamp(name) is None:
+                raise Refused("ENOENT", f"there is no VM named {name}")
+            transaction.remove(name)
+
+    def destroy_all(self) -> list[Destroyed]:
+        """Destroy every VM; a panic or hang of one does not save the others."""
+        outcomes = []
+        for name in self.names():
+            try:
+                outcomes.append(self.destroy(name))
+            except Stopped as stopped:
+                outcomes.append(Destroyed(name, stopped=stopped))
+        return outcomes
 
     def names(self) -> list[str]:
         """The names of all VMs, sorted."""
         with self.store.reading() as transaction:
             return transaction.names()
 
-    def forget(self, name: str) -> None:
-        """The VM is gone, whatever is wrong with it; no kernel is asked."""
-        with self._writing() as transaction:
-            transaction.vm(name)
-            transaction.remove(name)
-
-    def destroy_all(self) -> list[Destroyed]:
-        """Destroy every VM; a panic or hang of one does not save the others."""
-        outcomes = []
-        with self._writing() as transaction:
-            for name in transaction.names():
-                try:
-                    outcomes.append(self._destroy(transaction, name))
-                except Stopped as stopped:
-                    outcomes.append(Destroyed(name, stopped=stopped))
-        return outcomes
-
     def machine(self, name: str) -> Machine:
         """The machine as it is, to be looked at; after a panic or hang, as its dump has it."""
         with self.store.reading() as transaction:
-            return _decode(transaction.vm(name))[1]
+            return lives.load(transaction, transaction.vm(name)).machine
 
-    def _writing(self) -> AbstractContextManager[Transaction]:
-        return self.store.writing(Stopped, keep=self.keep)
+    def _change(
+        self,
+        name: str,
+        work: Callable[[_Found], T],
+        *,
+        new: bool = False,
+        load: bool = True,
+    ) -> T:
+        """Do *work* on what there is of the VM, and store what became of it.
 
-    def _destroy(self, transaction: Transaction, name: str) -> Destroyed:
-        row = transaction.vm(name)
+        With *new* there may be no VM of that name; without *load* its machine is not wanted.
+        """
+        for _ in range(_RACES):
+            try:
+                with self.store.reading() as transaction:
+                    found = _Found.of(transaction, name, new=new, load=load)
+                value = found.run(work)
+                if self.keep and found.to_write:
+                    with self.store.writing() as transaction:
+                        found.check(transaction)
+                        found.write(transaction)
+                return found.outcome(value)
+            except LostRace:
+                continue
+        with self.store.writing() if self.keep else self.store.reading() as transaction:
+            found = _Found.of(transaction, name, new=new, load=load)
+            value = found.run(work)
+            if self.keep:
+                found.write(transaction)
+        return found.outcome(value)
+
+    def _act(self, found: _Found, action: Action) -> tuple[Any, Event]:
+        """*action* on the VM that was found. Raises Refused where its kernel is gone."""
+        row, stored = found.row, found.stored
+        assert row is not None
         if row.stopped:
-            transaction.remove(name)
-            return Destroyed(name, ended=row.state)
-        spec, machine = _load(row)
-        with self._stops(transaction, spec, machine, "destroy"):
-            leaked = machine.destroy()
-        transaction.remove(name)
-        return Destroyed(name, leaked, warnings=tuple(machine.kernel.warnings))
-
-    @contextmanager
-    def _stops(
-        self, transaction: Transaction, spec: VmSpec, machine: Machine, operation: str
-    ) -> Iterator[None]:
-        """Within, a panic or hang is stored with the VM that it ended, and becomes Stopped."""
-        try:
-            yield
-        except KernelStop as stop:
-            import uuid
-
-            from bhyvesim.crash.dump import CrashDump, encode
-
-            time_ns = self.clock()
-            seed = f"{spec.name}/{operation}/{time_ns}/{transaction.crash_count()}"
-            dump = CrashDump.of(
-                stop,
-                machine,
-                vm=spec.name,
-                operation=operation,
-                time_ns=time_ns,
-                uuid=str(uuid.uuid5(uuid.UUID(_UUIDS), seed)),
+            raise Refused(
+                row.state.upper(),
+                f"{row.name} has {row.state}; only destroy and create --replace change it",
             )
-            crash_id = transaction.add_crash(spec.name, time_ns, encode(dump))
-            transaction.put(_row(spec, machine, crash_id))
-            raise Stopped(dump, crash_id, machine.kernel.warnings) from None
+        assert stored is not None
+        machine = self._heard(stored.machine)
+        event = Event(action, stored.spec, machine, self.clock(), row, stored)
+        return found.do(event), event
+
+    def _destroy(self, found: _Found) -> Destroyed:
+        row = found.row
+        assert row is not None
+        if row.stopped:
+            found.forget(self.clock())
+            return Destroyed(row.name, ended=row.state)
+        leaked, event = self._act(found, Destroy())
+        return Destroyed(row.name, leaked, warnings=tuple(event.machine.kernel.warnings))
+
+    def _heard(self, machine: Machine) -> Machine:
+        if self.listener is not None:
+            machine.listen(self.listener)
+        return machine
+
+
+class _Halted(Exception):
+    """The kernel stopped; the work ends here, and what came of it is stored."""
+
+
+class _Found:
+    """A VM as it was found, the events that are done to it, and whether it is to be forgotten."""
+
+    def __init__(self, name: str, row: VmRow | None, stored: Stored | None, crashes: int) -> None:
+        self.name = name
+        self.row = row
+        self.stored = stored
+        self._forgets: int | None = None  # when
+        self._crashes = crashes
+        self._events: list[Event] = []
+
+    @classmethod
+    def of(cls, transaction: Transaction, name: str, *, new: bool, load: bool) -> _Found:
+        """What *transaction* has of the VM. Raises Refused (ENOENT) where there must be one."""
+        crashes = transaction.crash_count()
+        if new and transaction.stamp(name) is None:
+            return cls(name, None, None, crashes)
+        row = transaction.vm(name)
+        stored = None if row.stopped or not load else lives.load(transaction, row)
+        return cls(name, row, stored, crashes)
+
+    def run(self, work: Callable[[_Found], T]) -> T | None:
+        """The value of *work*; None where the kernel stopped."""
+        try:
+            return work(self)
+        except _Halted:
+            return None
+
+    def do(self, event: Event) -> Any:
+        """Run *event*; its value. Raises _Halted where the kernel stops."""
+        self._events.append(event)
+        value = event.run(self._crashes)
+        if event.dump is not None:
+            raise _Halted
+        return value
+
+    def forget(self, time_ns: int) -> None:
+        """The VM, whose kernel is gone, is to be a VM no more."""
+        assert self.row is not None
+        self._forgets = time_ns
+
+    @property
+    def to_write(self) -> bool:
+        """Whether anything became of it."""
+        return self._forgets is not None or any(event.changed for event in self._events)
+
+    def check(self, transaction: Transaction) -> None:
+        """Raises LostRace where the VM is not any more as it was found."""
+        if transaction.stamp(self.name) != (None if self.row is None else self.row.stamp):
+            raise LostRace(self.name)
+
+    def write(self, transaction: Transaction) -> None:
+        """Store what became of it."""
+        if self._forgets is not None and self.row is not None:
+            forget(transaction, self.row, self._forgets)
+        for event in self._events:
+            if event.changed:
+                event.write(transaction)
+
+    def outcome(self, value: T | None) -> T:
+        """What the work came to. Raises Stopped where the kernel stopped."""
+        last = self._events[-1] if self._events else None
+        if last is not None and last.dump is not None:
+            raise Stopped(last.dump, last.crash or self._crashes + 1, last.machine.kernel.warnings)
+        return cast(T, value)
 
 
 def _stamped(spec: VmSpec) -> VmSpec:
     """*spec* with the digest of the file that its revision is from; there may be none."""
     kernel = spec.kernel
     digest = REVISIONS[kernel.gpt].digest if kernel.gpt in REVISIONS else ""
-    return spec if digest == kernel.digest else replace(spec, kernel=replace(kernel, digest=digest))
-
-
-def _load(row: VmRow) -> tuple[VmSpec, Machine]:
-    """A machine to work on. Raises Refused (PANICKED, HUNG) where its kernel is gone."""
-    spec, machine = _decode(row)
-    if row.stopped:
-        raise Refused(
-            row.state.upper(),
-            f"{row.name} has {row.state}; only destroy and create --replace change it",
-        )
-    return spec, machine
-
-
-def _decode(row: VmRow) -> tuple[VmSpec, Machine]:
-    with decoding(row.name):
-        spec = codec.decode_spec(row.spec)
-        state = MachineState.RUNNING if row.state == "off" else MachineState(row.state)
-        return spec, codec.decode_machine(spec, row.maps, row.tables, state)
-
-
-def _row(spec: VmSpec, machine: Machine, crash: int | None = None) -> VmRow:
-    return VmRow(
-        name=spec.name,
-        state=machine.state.value,
-        spec=codec.encode_spec(spec),
-        maps=encode_maps(machine.segs.values(), machine.slots, machine.next_host_pfn),
-        tables=codec.encode_tables(machine.snapshot()),
-        resident=machine.resident,
-        crash=crash,
-    )
+    if digest == kernel.digest:
+        return spec
+    return dataclasses.replace(spec, kernel=dataclasses.replace(kernel, digest=digest))

@@ -177,12 +177,11 @@ def _slot(value: Any) -> Memmap | None:
     return Memmap(gpa, length, _number(segid, 64), segoff, _number(prot, ALL + 1, 1), wired)
 
 
-def _run(value: Any) -> tuple[int, int, Leaf]:
-    if not isinstance(value, list) or len(value) < 3 or len(value) % 2 == 0:
-        raise ValueError("a run of leaves is incomplete")
-    first, end, refcnt, *classes = value
-    _number(first, LEAVES)
-    _number(end, LEAVES + 1, first + 1)
+def leaf_from_plain(value: Any) -> Leaf:
+    """A leaf table from the list of its values. Raises ValueError."""
+    if not isinstance(value, list) or len(value) % 2 == 0:
+        raise ValueError("a leaf is incomplete")
+    refcnt, *classes = value
     _number(refcnt, ENTRIES + 1)
     seen = 0
     last = -_CLASS
@@ -191,7 +190,14 @@ def _run(value: Any) -> tuple[int, int, Leaf]:
         if seen & _number(bits, ALL_ENTRIES + 1, 1):
             raise ValueError("two classes claim one entry")
         seen |= bits
-    return first, end, (refcnt, *classes)
+    return (refcnt, *classes)
+
+
+def _run(value: Any) -> tuple[int, int, Leaf]:
+    if not isinstance(value, list) or len(value) < 3:
+        raise ValueError("a run of leaves is incomplete")
+    first, end, *leaf = value
+    return _number(first, LEAVES), _number(end, LEAVES + 1, first + 1), leaf_from_plain(leaf)
 
 
 def _leaves(runs: tuple[Any, ...]) -> tuple[Any, ...]:

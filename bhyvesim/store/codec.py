@@ -1,4 +1,4 @@
-"""Machines and descriptions as JSON text, and back.
+"""Machines and descriptions as text and bytes, and back, believing nothing.
 
 JSON and not integer columns: entries are 64-bit words and classes signed sums of them,
 both outside SQLite's 63 bits. Python's JSON integers have no limit.
@@ -6,31 +6,37 @@ both outside SQLite's 63 bits. Python's JSON integers have no limit.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import zlib
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from bhyvesim.kernel.machine import Machine
+from bhyvesim.kernel.gpt.leaf import Leaf
+from bhyvesim.kernel.gpt.windows import WINDOW, Run
 from bhyvesim.kernel.memory import Memmap
-from bhyvesim.kernel.plain import from_plain, to_plain
-from bhyvesim.kernel.results import MachineState
-from bhyvesim.kernel.revisions import known
+from bhyvesim.kernel.pages import WINDOW_BITS, Window
+from bhyvesim.kernel.plain import from_plain, leaf_from_plain, to_plain
 from bhyvesim.kernel.snapshot import Snapshot
-from bhyvesim.store.maps import decode_maps
-from bhyvesim.vm.life import new_machine
+from bhyvesim.store.maps import decode_maps, encode_maps
+from bhyvesim.units import PAGE_SIZE
 from bhyvesim.vm.spec import KernelSpec, SegmentSpec, TouchSpec, VmSpec
 
-# What a row of tables has of a snapshot; its description and its maps have the rest.
-_TABLES = (
-    "resident",
-    "leaves",
-    "twins",
-    "tracking",
-    "hardware_bits",
-    "holds",
-    "last_hold",
-    "contents",
-)
+_MAX_BODY = 64 << 20  # unpacked
+_IN_MAPS = ("segs", "slots", "next_host_pfn")
+_IN_PARTS = ("leaves", "contents")
+_ELSEWHERE = (*_IN_MAPS, *_IN_PARTS, "state")
+
+
+def digest_of(*parts: bytes) -> str:
+    """SHA-256, hex."""
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()
+
+
+def hash_of(data: bytes) -> bytes:
+    """What a part is known by."""
+    return hashlib.sha256(data).digest()[:16]
 
 
 def encode_spec(spec: VmSpec) -> str:
@@ -51,34 +57,99 @@ def decode_spec(text: str) -> VmSpec:
     return VmSpec(**plain)
 
 
-def encode_tables(snapshot: Snapshot) -> str:
-    """Everything of *snapshot* but its segments and memmaps; a row a run of leaves."""
+def encode_outline(snapshot: Snapshot) -> tuple[str, bytes]:
+    """The maps of *snapshot*, and the rest of it but its leaves and contents."""
     plain = to_plain(snapshot)
-    return _dumps({key: plain[key] for key in _TABLES})
+    rest = {key: value for key, value in plain.items() if key not in _ELSEWHERE}
+    maps = encode_maps(snapshot.segs, snapshot.slots, snapshot.next_host_pfn)
+    return maps, packed(_dumps(rest).encode())
 
 
-def decode_machine(spec: VmSpec, maps: str, tables: str, state: MachineState) -> Machine:
-    """The machine that :func:`.maps.encode_maps` and :func:`encode_tables` were given.
+def decode_outline(state: str, maps: str, outline: bytes) -> Snapshot:
+    """The inverse of :func:`encode_outline`, without leaves and contents.
 
-    Version 0.1 knew no holds, no contents and no tracking that changes: what it wrote lacks
-    them. Every value is looked at: raises ValueError for one that cannot be, UnknownRevision
-    for a revision that is not here.
+    Every value is looked at. Raises ValueError for one that cannot be, UnknownRevision for a
+    revision that is not here.
     """
-    known(spec.kernel.gpt, spec.kernel.digest)
     segs, slots, next_host_pfn = decode_maps(maps)
-    new = to_plain(new_machine(spec).snapshot())
-    stored = {key: value for key, value in json.loads(tables).items() if key in new}
-    snapshot = from_plain(
+    return from_plain(
         {
-            **{key: new[key] for key in new if key not in ("leaves", "resident", "twins")},
-            **stored,
-            "state": state.value,
+            **json.loads(unpacked(outline)),
+            "leaves": [],
+            "contents": [],
+            "state": "running" if state == "off" else state,
             "segs": [list(seg) for seg in segs],
             "slots": [None if m is None else list(m) for m in slots],
             "next_host_pfn": next_host_pfn,
         }
     )
-    return Machine.restored(snapshot)
+
+
+def encode_leaf(leaf: Leaf) -> bytes:
+    """One leaf table."""
+    return _dumps(leaf).encode()
+
+
+def decode_leaf(body: bytes) -> Leaf:
+    """The inverse of :func:`encode_leaf`. Raises ValueError."""
+    return leaf_from_plain(json.loads(body))
+
+
+def encode_window(first: int, runs: Iterable[Run]) -> bytes:
+    """The leaf tables of a window that begins with leaf *first*."""
+    rows = [[start - first, end - first, *leaf] for start, end, leaf in runs if leaf is not None]
+    return _dumps(rows).encode()
+
+
+def decode_window(first: int, body: bytes) -> list[Run]:
+    """The inverse of :func:`encode_window`: runs without gaps. Raises ValueError."""
+    runs: list[Run] = []
+    at = 0
+    for start, end, *leaf in json.loads(body):
+        if not (type(start) is type(end) is int and at <= start < end <= WINDOW):
+            raise ValueError("a window's runs are not ascending")
+        if at < start:
+            runs.append((first + at, first + start, None))
+        runs.append((first + start, first + end, leaf_from_plain(leaf)))
+        at = end
+    if at < WINDOW:
+        runs.append((first + at, first + WINDOW, None))
+    return runs
+
+
+def encode_pages(window: Window) -> bytes:
+    """The pages of a window of memory: of each the last bits of its frame, and its bytes."""
+    mask = (1 << WINDOW_BITS) - 1
+    return b"".join(b"%c%b" % (pfn & mask, window[pfn]) for pfn in sorted(window))
+
+
+def decode_pages(number: int, data: bytes) -> Window:
+    """The inverse of :func:`encode_pages`. Raises ValueError."""
+    if len(data) % (PAGE_SIZE + 1):
+        raise ValueError("a window's pages are incomplete")
+    window = {}
+    for at in range(0, len(data), PAGE_SIZE + 1):
+        if data[at] >> WINDOW_BITS:
+            raise ValueError("a page outside its window")
+        window[number << WINDOW_BITS | data[at]] = data[at + 1 : at + 1 + PAGE_SIZE]
+    return window
+
+
+def packed(data: bytes) -> bytes:
+    """*data* as it is stored."""
+    return zlib.compress(data, 1)
+
+
+def unpacked(body: bytes) -> bytes:
+    """The inverse of :func:`packed`. Raises ValueError."""
+    unpacker = zlib.decompressobj()
+    try:
+        data = unpacker.decompress(body, _MAX_BODY)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    if not unpacker.eof:
+        raise ValueError("cut off, or too large")
+    return data
 
 
 def _dumps(value: Any) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from bhyvesim.errors import StateError
 from bhyvesim.kernel.memory import Memmap, Memseg
+from bhyvesim.store.rows import Damaged
 
 
 class Maps(NamedTuple):
@@ -50,5 +50,5 @@ def decoding(name: str) -> Iterator[None]:
     """A stored row that does not make sense is an unusable state, not a crash of ours."""
     try:
         yield
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise StateError(f"the state of {name} is damaged ({error}); nothing was written") from None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise Damaged(name, error) from None

@@ -1,28 +1,27 @@
-"""The state file: one transaction a command, so a killed command leaves nothing half-done."""
+"""The state file: how it is opened, checked, locked and brought up to date.
+
+What a command writes is one transaction, so one that is killed leaves nothing half-done.
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import stat
+import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from typing import Any, NamedTuple
+from time import monotonic, monotonic_ns, sleep
 
-from bhyvesim.errors import Refused, StateError
+from bhyvesim.errors import StateError
 from bhyvesim.store import outcome
-from bhyvesim.store.migrations import CRASH_TABLE, OLDEST_VERSION, VERSION, VM_TABLE, migrate
+from bhyvesim.store.rows import PartRow
+from bhyvesim.store.schema import APPLICATION_ID, OLDEST_VERSION, VERSION, statements
+from bhyvesim.store.transaction import Transaction
 
-APPLICATION_ID = 0x62687976  # "bhyv"
 WAIT_SECONDS = 10.0
 FILE_NAME = "state.sqlite3"
-
-_SCHEMA = (
-    VM_TABLE,
-    CRASH_TABLE,
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {VERSION}",
-)
+_POLL_SECONDS = 0.005  # how often a writer asks for the lock
 
 
 def state_dir() -> str:
@@ -35,122 +34,11 @@ def state_dir() -> str:
     return os.path.join(base, "bhyvesim")
 
 
-class VmRow(NamedTuple):
-    """A stored VM, its parts still encoded (:mod:`.codec` reads them)."""
+class LostRace(StateError):
+    """Somebody else changed the VM meanwhile; what was computed is for nothing."""
 
-    name: str
-    state: str  # running, off, panicked, hung
-    spec: str
-    maps: str
-    tables: str
-    resident: int
-    crash: int | None
-
-    @property
-    def stopped(self) -> bool:
-        """Whether its kernel is gone: panicked or hung."""
-        return self.state in ("panicked", "hung")
-
-
-class VmHead(NamedTuple):
-    """What a listing needs of a stored VM."""
-
-    name: str
-    state: str
-    spec: str
-    resident: int
-    crash: int | None
-
-
-class CrashRow(NamedTuple):
-    """A stored crash dump, still encoded; *time_ns* since the epoch. One of 0.1 is text."""
-
-    id: int
-    vm: str
-    time_ns: int
-    record: bytes | str
-
-
-class Transaction:
-    """One command's view of the state. Writes take effect together, when the command ends."""
-
-    def __init__(self, db: sqlite3.Connection | None) -> None:
-        self._db = db  # None: there is no state file yet, and nobody asked to make one
-
-    def names(self) -> list[str]:
-        """The names of all VMs, sorted."""
-        return [row[0] for row in self._query("SELECT name FROM vm ORDER BY name")]
-
-    def heads(self) -> list[VmHead]:
-        """All VMs by name, without their tables."""
-        rows = self._query("SELECT name, state, spec, resident, crash FROM vm ORDER BY name")
-        return [
-            VmHead(name, state, spec, int(resident), crash)
-            for name, state, spec, resident, crash in rows
-        ]
-
-    def vm(self, name: str) -> VmRow:
-        """The VM of that name. Raises Refused (ENOENT) where there is none."""
-        rows = self._query(
-            "SELECT name, state, spec, maps, tables, resident, crash FROM vm WHERE name = ?", name
-        )
-        if not rows:
-            raise Refused("ENOENT", f"there is no VM named {name}")
-        name, state, spec, maps, tables, resident, crash = rows[0]
-        return VmRow(name, state, spec, maps, tables, int(resident), crash)
-
-    def put(self, row: VmRow) -> None:
-        """Store a VM, in place of the one of that name if there is one."""
-        self._query(
-            "INSERT OR REPLACE INTO vm (name, state, spec, maps, tables, resident, crash)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            row.name,
-            row.state,
-            row.spec,
-            row.maps,
-            row.tables,
-            str(row.resident),
-            row.crash,
-        )
-
-    def remove(self, name: str) -> None:
-        """Forget a VM; its crash dumps stay."""
-        self._query("DELETE FROM vm WHERE name = ?", name)
-
-    def add_crash(self, vm: str, time_ns: int, record: bytes) -> int:
-        """Store a crash dump, encoded; returns its id."""
-        self._query(
-            "INSERT INTO crash (vm, time_ns, record) VALUES (?, ?, ?)", vm, str(time_ns), record
-        )
-        crash_id: int = self._query("SELECT last_insert_rowid()")[0][0]
-        return crash_id
-
-    def crash_count(self) -> int:
-        """How many crash dumps there are."""
-        rows = self._query("SELECT count(*) FROM crash")
-        return rows[0][0] if rows else 0
-
-    def crashes(self) -> list[CrashRow]:
-        """All crash dumps, oldest first."""
-        rows = self._query("SELECT id, vm, time_ns, record FROM crash ORDER BY id")
-        return [CrashRow(i, vm, int(time_ns), record) for i, vm, time_ns, record in rows]
-
-    def crash(self, crash_id: int | None) -> CrashRow:
-        """One crash dump, the latest without an id. Raises Refused (ENOENT) where there is none."""
-        if crash_id is None:
-            rows = self._query("SELECT id, vm, time_ns, record FROM crash ORDER BY id DESC LIMIT 1")
-        elif crash_id.bit_length() < 64:
-            rows = self._query("SELECT id, vm, time_ns, record FROM crash WHERE id = ?", crash_id)
-        else:
-            rows = []
-        if not rows:
-            which = "yet" if crash_id is None else f"with the id {crash_id}"
-            raise Refused("ENOENT", f"there is no crash dump {which}")
-        i, vm, time_ns, record = rows[0]
-        return CrashRow(i, vm, int(time_ns), record)
-
-    def _query(self, sql: str, *values: str | int | bytes | None) -> list[Any]:
-        return [] if self._db is None else self._db.execute(sql, values).fetchall()
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} was changed by another command; {outcome.NOTHING}")
 
 
 class Store:
@@ -163,47 +51,69 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """A view that changes nothing; empty where there is no state file."""
+        """A view that changes nothing; empty where there is no state file.
+
+        What it leaves unread can be read when it is over: a machine outlives it.
+        """
         if not self._is_there():
             yield Transaction(None)
             return
         with self._errors(), closing(self._connect(self.path)) as db:
             db.execute("BEGIN")
-            self._check(db)
-            yield Transaction(db)
-
-    @contextmanager
-    def writing(
-        self, results: type[Exception] | tuple[()] = (), *, keep: bool = True
-    ) -> Iterator[Transaction]:
-        """A transaction; other writers wait. Commits at the end, unless an exception passes.
-
-        Exceptions of the type *results* are outcomes, not failures: what was written stays.
-        With *keep* false nothing does (a dry run).
-        """
-        path = self.path if self._is_there() or keep else ":memory:"
-        if keep:
-            self._make_folder()
-        with self._errors(), closing(self._connect(path)) as db:  # rolls back if not committed
-            db.execute("BEGIN IMMEDIATE")
             version = self._check(db)
             if version is None:
-                for statement in _SCHEMA:
-                    db.execute(statement)
-            elif version < VERSION:
-                if keep:
-                    self._copy_aside(version)
-                migrate(db, version)
-            try:
-                yield Transaction(db)
-            except results:
-                self._end(db, keep=keep)
-                raise
-            self._end(db, keep=keep)
+                yield Transaction(None)
+            elif version == VERSION:
+                yield Transaction(db, _Later(self))
+            else:
+                with closing(self._connect(":memory:")) as migrated:
+                    db.backup(migrated)
+                    self._migrate(migrated, version)
+                    yield Transaction(migrated, eager=True)
 
-    def _end(self, db: sqlite3.Connection, *, keep: bool) -> None:
-        if not keep:
-            return
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """A transaction; other writers wait. Commits at the end, unless an exception passes."""
+        self._is_there()
+        self._make_folder()
+        with self._errors(), closing(self._connect(self.path)) as db:  # rolls back if not committed
+            self._begin(db)
+            version = self._check(db)
+            if version is None:
+                for statement in statements():
+                    db.execute(statement)
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {VERSION}")
+            elif version < VERSION:
+                self._copy_aside(version)
+                self._migrate(db, version)
+            yield Transaction(db)
+            self._commit(db)
+
+    def _begin(self, db: sqlite3.Connection) -> None:
+        """Become the one writer.
+
+        SQLite itself waits longer from try to try, so that who came late goes first; among
+        many writers somebody then waits for ever. Here all ask equally often.
+        """
+        deadline = monotonic() + self.wait_seconds
+        db.execute("PRAGMA busy_timeout = 0")
+        while True:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                break
+            except sqlite3.OperationalError as error:
+                if not outcome.is_busy(error) or monotonic() > deadline:
+                    raise
+            sleep(_POLL_SECONDS * (0.5 + monotonic_ns() % 997 / 997))
+        db.execute(f"PRAGMA busy_timeout = {int(self.wait_seconds * 1000)}")
+
+    def _migrate(self, db: sqlite3.Connection, version: int) -> None:
+        from bhyvesim.store.migrations import migrate
+
+        migrate(db, version)
+
+    def _commit(self, db: sqlite3.Connection) -> None:
         try:
             db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -240,7 +150,12 @@ class Store:
             raise StateError(f"{problem}; {outcome.NOTHING}") from None
 
     def _connect(self, path: str) -> sqlite3.Connection:
-        return sqlite3.connect(path, timeout=self.wait_seconds, isolation_level=None)
+        # A machine may be let go in another thread than it came from, and its connection with it.
+        db = sqlite3.connect(
+            path, timeout=self.wait_seconds, isolation_level=None, check_same_thread=False
+        )
+        db.text_factory = _text
+        return db
 
     def _check(self, db: sqlite3.Connection) -> int | None:
         """The version of the file; None of one that is new.
@@ -287,6 +202,33 @@ class Store:
         except sqlite3.Error as error:
             problem = outcome.complaint(error, self.path, self.wait_seconds)
             raise StateError(f"{problem}; {outcome.NOTHING}") from None
+
+
+class _Later:
+    """Reads bodies of parts when the transaction that found them is over.
+
+    Its connection is opened at the first, and closed when nobody needs it any more.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._transaction: Transaction | None = None
+
+    def __call__(self, what: str, part: PartRow) -> bytes:
+        with self._store._errors():
+            if self._transaction is None:
+                db = self._store._connect(self._store.path)
+                weakref.finalize(self, db.close)
+                self._transaction = Transaction(db)
+            body = self._transaction.body(what, part)
+        if body is None:
+            raise LostRace(what)
+        return body
+
+
+def _text(data: bytes) -> str:
+    """Text of a column; what is no UTF-8 cannot be what was written, and its checksum says so."""
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _loose_link(path: str) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bhyvesim.kernel.gpt.diff import gone
-from bhyvesim.kernel.gpt.rows import pte_rows
+from bhyvesim.kernel.gpt.windows import entries_set
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.ops import ioctls as ops
 from bhyvesim.prot import EXEC, READ, WRITE
@@ -120,7 +120,7 @@ def lost_pages(machine: Machine, operation: Callable[[], object]) -> tuple[tuple
 
 def present_pages(machine: Machine) -> int:
     """The entries that are really set, whatever the kernel's counter says."""
-    return sum(row.npages for row in pte_rows(machine.space.gpt))
+    return entries_set(machine.space.gpt.leaves)
 
 
 def all_touches(machine: Machine) -> list[TouchSpec]:

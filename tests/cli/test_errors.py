@@ -155,10 +155,9 @@ def test_no_such_crash(cli, config):
 
 def test_a_clock_that_is_none(cli, config, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "tomorrow")
-    cli("create", "--config", config("testvm-13932"))
-    status, _, err = cli("reboot")
+    status, _, err = cli("create", "--config", config("testvm-13932"))
     assert (status, err.splitlines()[-1]) == (
         2,
         "bhyvesim: SOURCE_DATE_EPOCH is 'tomorrow': expected seconds since 1970",
     )
-    assert "running" in cli("list").out
+    assert cli("list").out == ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import multiprocessing
 import os
 import sqlite3
@@ -79,44 +78,6 @@ def test_a_newer_file_is_refused_and_kept(cli, config, state):
         assert status == 4
         assert "has state version 99" in err
     assert state.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("resident", -1),
-        ("resident", "many"),
-        ("leaves", [[5, 4, 0]]),
-        ("leaves", [[0, 1, 0, 1, 3, 2, 1]]),
-        ("leaves", [[0, 1 << 40, 0]]),
-        ("twins", [1.5]),
-        ("holds", [[1, 2]]),
-        ("hardware_bits", 2),
-        ("contents", [[0, "00"]]),
-    ],
-)
-def test_a_value_that_cannot_be_is_refused(cli, config, state, key, value):
-    cli("create", "--config", config("testvm"))
-    with closing(sqlite3.connect(state)) as db:
-        (text,) = db.execute("SELECT tables FROM vm").fetchone()
-        tables = {**json.loads(text), key: value}
-        db.execute("UPDATE vm SET tables = ?", (json.dumps(tables),))
-        db.commit()
-    status, out, err = cli("--vm=testvm", "--get-stats")
-    assert (status, out, err.count("\n")) == (4, "", 1)
-    assert "the state of testvm is damaged" in err
-
-
-@pytest.mark.parametrize("column", ["spec", "maps", "tables"])
-def test_a_damaged_row_is_refused(cli, config, state, column):
-    cli("create", "--config", config("testvm"))
-    db = sqlite3.connect(state)
-    db.execute(f"UPDATE vm SET {column} = '{{\"x\": 1}}'")
-    db.commit()
-    db.close()
-    status, _, err = cli("reboot")
-    assert status == 4
-    assert "the state of testvm is damaged" in err
 
 
 def a_file_for_the_folder(state, monkeypatch):

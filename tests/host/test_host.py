@@ -9,8 +9,9 @@ import pytest
 from bhyvesim.config.vm import load
 from bhyvesim.errors import BadValue, Refused
 from bhyvesim.host.host import Host, Stopped
+from bhyvesim.ops.ioctls import Access, Hold, Release
 from bhyvesim.store.store import Store
-from bhyvesim.vm.spec import TouchSpec, empty_vm
+from bhyvesim.vm.spec import empty_vm
 
 NOW = 1630143825 * 10**9
 
@@ -29,7 +30,7 @@ def testvm(config):
 def test_a_life(host, testvm):
     assert host.create(testvm).booted.accessed == 2097664
     assert host.reboot("testvm").result.lost == ()
-    access, warnings = host.touch("testvm", TouchSpec(0, 0x1000, 1))
+    (access,), warnings = host.perform("testvm", "touch", Access(0, 1, 1))
     assert (access.ok, warnings) == (1, ())
     assert host.machine("testvm").resident == 2097664
     destroyed = host.destroy("testvm")
@@ -64,13 +65,13 @@ def test_power_and_memory(host):
     host.set_memory("x", 3)
     assert [m.length for m in host.machine("x").memmaps] == [4 << 20]
     host.power_off("x")
-    for again in (lambda: host.power_off("x"), lambda: host.touch("x", TouchSpec(0, 1, 1))):
+    for again in (lambda: host.power_off("x"), lambda: host.perform("x", "touch", Access(0, 1, 1))):
         with pytest.raises(Refused, match=r"EALREADY|EBUSY"):
             again()
-    assert host.hold("x", 0, 3).id == 1
-    host.release("x", 1, dirty=True)
+    assert host.perform("x", "hold", Hold(0, 3)).values[0].id == 1
+    host.perform("x", "release", Release(1))
     host.reboot("x")
-    assert host.touch("x", TouchSpec(0, 1, 1))[0].ok == 1
+    assert host.perform("x", "touch", Access(0, 1, 1)).values[0].ok == 1
 
 
 def test_all_are_destroyed_though_one_panics(host, testvm):

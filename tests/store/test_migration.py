@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bhyvesim.store.dumps import decode_crash
-from bhyvesim.store.migrations import MIGRATIONS, OLDEST_VERSION, VERSION
+from bhyvesim.store.dumps import read_crash
+from bhyvesim.store.migrations import MIGRATIONS
+from bhyvesim.store.schema import OLDEST_VERSION, VERSION
 from bhyvesim.store.store import Store
 
 OLD = Path(__file__).with_name("state-0.1.sqlite3")
@@ -59,11 +60,11 @@ def test_a_dump_of_0_1_becomes_a_machine(state, cli):
     assert cli("--vm=testvm", "destroy").status == 0
     assert json.loads(cli("crash", "show", "--format", "json").out) == before
     with Store().reading() as transaction:
-        row = transaction.crash(1)
-    assert isinstance(row.record, bytes)
+        assert isinstance(transaction.crash_record(1), bytes)
+        dump = read_crash(transaction, transaction.crash(1))
     with closing(sqlite3.connect(OLD)) as old:
         (text,) = old.execute("SELECT record FROM crash").fetchone()
-    assert decode_crash(row).machine().dump() == json.loads(text)["dump"]
+    assert dump.machine().dump() == json.loads(text)["dump"]
 
 
 def test_a_dry_run_migrates_nothing(state, cli):
@@ -98,3 +99,16 @@ def test_a_vm_of_0_1_can_hang(cli):
 def test_all_of_it_can_be_destroyed(cli):
     status, _, err = cli("destroy", "--all")
     assert (status, err.count("destroyed")) == (0, 4)
+
+
+def test_a_vm_of_0_1_that_makes_no_sense_goes_along_and_is_refused_alone(state, cli):
+    with closing(sqlite3.connect(state)) as db:
+        db.execute("UPDATE vm SET tables = '{\"x\": [' WHERE name = 'pieces'")
+        db.commit()
+    assert cli("--vm=testvm", "reboot").status == 0
+    assert version(state) == VERSION
+    status, out, err = cli("--vm=pieces", "--get-stats")
+    assert (status, out, err.count("\n")) == (4, "", 1)
+    assert "the state of pieces is damaged" in err
+    assert cli("--vm=resting", "--get-stats").status == 0
+    assert cli("--vm=pieces", "destroy", "--force").status == 0

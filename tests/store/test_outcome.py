@@ -14,9 +14,7 @@ import pytest
 
 from bhyvesim.errors import StateError
 from bhyvesim.store import outcome
-from bhyvesim.store.store import Store, VmRow
-
-ROW = VmRow("added", "off", "", "", "", 0, None)
+from bhyvesim.store.store import Store
 
 
 class Failing(sqlite3.Connection):
@@ -39,7 +37,7 @@ def names() -> list[str]:
 
 
 def add_with_a_failing_commit(monkeypatch, code: str, really: str) -> str:
-    """What is said when ROW is written over such a connection."""
+    """What is said when a VM is written over such a connection."""
     connecting = {"code": code, "really": really}
     factory = type("Connection", (Failing,), connecting)
     with monkeypatch.context() as patch:
@@ -49,7 +47,7 @@ def add_with_a_failing_commit(monkeypatch, code: str, really: str) -> str:
             lambda _, path: sqlite3.connect(path, timeout=1, isolation_level=None, factory=factory),
         )
         with pytest.raises(StateError) as raised, Store().writing() as transaction:
-            transaction.put(ROW)
+            transaction.point("added", 1, 1, 1)
     return str(raised.value)
 
 
@@ -82,14 +80,14 @@ def test_a_commit_that_readers_keep_waiting_writes_nothing():
             pytest.raises(StateError, match=r"in use .* for 0\.05 s; nothing was written"),
             Store(wait_seconds=0.05).writing() as transaction,
         ):
-            transaction.put(ROW)
+            transaction.point("added", 1, 1, 1)
     assert names() == []
 
 
 def test_an_error_of_the_command_itself_passes_as_it_is():
     def write_and_fail():
         with Store().writing() as transaction:
-            transaction.put(ROW)
+            transaction.point("added", 1, 1, 1)
             raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):

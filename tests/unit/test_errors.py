@@ -18,6 +18,8 @@ from bhyvesim.host.host import Stopped
 from bhyvesim.kernel.revisions import UnknownRevision
 from bhyvesim.kernel.vmspace import MapConflict
 from bhyvesim.scenario.pool import WorkerDied
+from bhyvesim.store.rows import Damaged
+from bhyvesim.store.store import LostRace
 from tests.crash.test_dump import DUMP
 
 STACK = (e.Frame("vm_map_remove", (1, 1 << 63)), e.Frame("vm_reinit"))
@@ -30,6 +32,8 @@ EXAMPLES = {
         e.UsageError("said"),
         e.BadValue("problem", "something else"),
         e.StateError("said"),
+        Damaged("what", "problem"),
+        LostRace("name"),
         e.KernelStop("message", STACK),
         e.KernelPanic("message", STACK, {"gpa": 1 << 40}),
         e.KernelHang(("a lock", "another"), STACK, {"start": 0}),

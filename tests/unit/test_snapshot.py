@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from bhyvesim import Machine
@@ -10,9 +13,11 @@ from bhyvesim.kernel import contents
 from bhyvesim.kernel.check import problems
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops.replay import Replayer
-from bhyvesim.store.codec import decode_machine, encode_tables
-from bhyvesim.store.maps import encode_maps
-from bhyvesim.vm.spec import KernelSpec, VmSpec
+from bhyvesim.store.codec import encode_spec
+from bhyvesim.store.lives import Recorder, load_moment
+from bhyvesim.store.schema import statements
+from bhyvesim.store.transaction import Transaction
+from bhyvesim.vm.spec import empty_vm
 from tests.conformance.traces import TRACES
 
 
@@ -21,13 +26,16 @@ def restored(machine):
 
 
 def stored(machine):
-    """Through the text that the state file holds."""
-    snapshot = machine.snapshot()
-    kernel = KernelSpec(snapshot.gpt, snapshot.debug, snapshot.assertions)
-    cpu = {"rvi": "amd", "ept": "intel"}[snapshot.npt]
-    spec = VmSpec("x", kernel, cpu, (), (), (), snapshot.track_dirty, apicv=snapshot.apicv)
-    maps = encode_maps(snapshot.segs, snapshot.slots, snapshot.next_host_pfn)
-    return decode_machine(spec, maps, encode_tables(snapshot), machine.state)
+    """Through the rows that the state file holds."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        for statement in statements():
+            db.execute(statement)
+        transaction = Transaction(db, eager=True)
+        change = Recorder(machine).take("digest", machine.state.value)
+        transaction.add_spec("digest", encode_spec(empty_vm("x")))
+        transaction.add_moment(1, 1, change)
+        moment, spec = transaction.moment("x", 1, 1)
+        return load_moment(transaction, "x", 1, 1, moment, spec).machine
 
 
 @pytest.mark.parametrize("revision", REVISIONS)

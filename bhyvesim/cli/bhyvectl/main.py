@@ -189,4 +189,4 @@ def _end(session: Session, options: dict[str, str]) -> int:
 def _maps(session: Session) -> Maps:
     row = session.stored_to_show()
     with decoding(row.name):
-        return decode_maps(row.maps)
+        return decode_maps(row.moment.maps)

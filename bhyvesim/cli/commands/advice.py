@@ -21,7 +21,7 @@ from bhyvesim.lint.review import review
 from bhyvesim.lint.rules import RULES, Severity
 from bhyvesim.report import findings
 from bhyvesim.report.explain import explain as tell
-from bhyvesim.store.dumps import decode_crash
+from bhyvesim.store.dumps import read_crash
 
 _LEVELS = {"note": 1, "warning": 2, "error": 3, "never": 4}
 
@@ -117,13 +117,13 @@ def explain(session: Session, subject: str | None, fmt: str) -> None:
         if subject is not None:
             row = transaction.crash(int(subject[:20]))
         elif session.vm is not None:
-            mine = [row for row in transaction.crashes() if row.vm == session.vm]
-            row = mine[-1] if mine else transaction.crash(None)
-            if row.vm != session.vm:
+            if all(row.vm != session.vm for row in transaction.crashes()):
+                transaction.crash()
                 raise UsageError(f"{session.vm} has left no crash dump: expected one that has")
+            row = transaction.crash(vm=session.vm)
         else:
-            row = transaction.crash(None)
-    dump = decode_crash(row)
+            row = transaction.crash()
+        dump = read_crash(transaction, row)
     text = tell(dump)
     if fmt == "json":
         data = {

@@ -17,7 +17,8 @@ from bhyvesim.cli.session import Format, Session
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.report import crash as layouts
 from bhyvesim.report.model import Column, Report
-from bhyvesim.store.dumps import decode_crash
+from bhyvesim.store.dumps import read_crash
+from bhyvesim.store.rows import Damaged
 
 
 @click.group(cls=Group)
@@ -34,22 +35,15 @@ def list_crashes(session: Session, fmt: Format | None) -> None:
         stored = transaction.crashes()
     rows, data = [], []
     for row in stored:
-        dump = decode_crash(row)
-        seconds = dump.time_ns // 10**9
+        head = json.loads(row.head)
+        if head is None:
+            session.warn(str(Damaged(f"crash dump {row.id}", "it cannot be read")))
+            continue
+        seconds = row.time_ns // 10**9
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-        build = build_name(dump.debug)
-        rows.append((str(row.id), row.vm, when, f"{dump.gpt} {build}", dump.message))
-        data.append(
-            {
-                "id": row.id,
-                "vm": row.vm,
-                "time": seconds,
-                "uuid": dump.uuid,
-                "gpt": dump.gpt,
-                "debug": dump.debug,
-                "message": dump.message,
-            }
-        )
+        build = build_name(head["debug"])
+        rows.append((str(row.id), row.vm, when, f"{head['gpt']} {build}", head["message"]))
+        data.append({"id": row.id, "vm": row.vm, "time": seconds, **head})
     columns = (
         Column("ID", True),
         Column("VM"),
@@ -76,7 +70,7 @@ def show(session: Session, crash_id: int | None, fmt: str) -> None:
     """Show a crash dump, the latest without an ID."""
     with session.store.reading() as transaction:
         row = transaction.crash(crash_id)
-    crash = layouts.Crash(row.id, decode_crash(row))
+        crash = layouts.Crash(row.id, read_crash(transaction, row))
     if fmt == "fma":
         text = layouts.fma(crash, session.now_ns() / 1e9)
     elif fmt == "mdb":

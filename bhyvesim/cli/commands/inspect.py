@@ -10,41 +10,53 @@ from bhyvesim.kernel.calls import build_name
 from bhyvesim.report.model import Column, Report
 from bhyvesim.store.codec import decode_spec
 from bhyvesim.store.maps import decoding
+from bhyvesim.store.rows import Damaged
 from bhyvesim.units import format_size
 
 
 @click.command("list")
 @format_option
 @click.pass_obj
-def list_vms(session: Session, fmt: Format | None) -> None:
-    """List the VMs: state, kernel, memory, resident pages."""
-    with session.store.reading() as transaction:
-        heads = transaction.heads()
+def list_vms(session: Session, fmt: Format | None) -> int:
+    """List the VMs: state, kernel, memory, resident pages.
+
+    One whose state is damaged is said on standard error; the exit status is then 4.
+    """
     rows, data = [], []
-    for head in heads:
-        with decoding(head.name):
-            spec = decode_spec(head.spec)
+    damaged = []
+    with session.store.reading() as transaction:
+        vms = list(transaction.vms())
+    for vm in vms:
+        try:
+            if isinstance(vm, Damaged):
+                raise vm
+            with decoding(vm.name):
+                spec = decode_spec(vm.spec)
+        except Damaged as found:
+            damaged.append(found)
+            continue
+        resident = vm.moment.resident
         build = build_name(spec.kernel.debug)
         rows.append(
             (
-                head.name,
-                head.state,
+                vm.name,
+                vm.state,
                 f"{spec.kernel.gpt} {build}",
                 spec.cpu,
                 format_size(spec.memory),
-                str(head.resident),
+                str(resident),
             )
         )
         data.append(
             {
-                "name": head.name,
-                "state": head.state,
+                "name": vm.name,
+                "state": vm.state,
                 "gpt": spec.kernel.gpt,
                 "debug": spec.kernel.debug,
                 "cpu": spec.cpu,
                 "memory": spec.memory,
-                "resident": head.resident,
-                "crash": head.crash,
+                "resident": resident,
+                "crash": vm.moment.crash,
             }
         )
     columns = (
@@ -56,3 +68,6 @@ def list_vms(session: Session, fmt: Format | None) -> None:
         Column("RESIDENT", True),
     )
     session.emit(Report(columns, tuple(rows), {"vms": data}, empty="no VMs"), fmt)
+    for problem in damaged:
+        session.warn(str(problem))
+    return Damaged.exit_code if damaged else 0

@@ -21,10 +21,11 @@ from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import HostStopped
 from bhyvesim.host.host import Created, Destroyed, Rebooted, Stopped
 from bhyvesim.kernel.calls import Warned, build_name
+from bhyvesim.ops.ioctls import Hold, Release
 from bhyvesim.prot import BY, READ, WRITE, format_prot
 from bhyvesim.report import lifecycle as layouts
 from bhyvesim.units import PAGE_SHIFT, format_size
-from bhyvesim.vm.life import Booted
+from bhyvesim.vm.life import Booted, touching
 from bhyvesim.vm.spec import TouchSpec
 
 
@@ -102,7 +103,8 @@ def touch(session: Session, gpa: int, length: int, prot: int, by: str, fmt: Form
     if length == 0:
         raise click.BadParameter("0 is no length", param_hint="--len")
     _check_holder(prot, by)
-    access, warnings = session.host.touch(session.which(), TouchSpec(gpa, length, prot, by))
+    operation = touching(TouchSpec(gpa, length, prot, by))
+    (access,), warnings = session.host.perform(session.which(), "touch", operation)
     say_warnings(session, warnings)
     session.emit(layouts.touched(access), fmt)
     return 0 if access.fault is None else 1
@@ -128,7 +130,7 @@ def hold(session: Session, gpa: int, prot: int, fmt: Format | None) -> int:
     """
 
     _check_holder(prot, "device")
-    held = session.host.hold(session.which(), gpa, prot)
+    (held,), _ = session.host.perform(session.which(), "hold", Hold(gpa, prot))
     session.emit(layouts.held(held), fmt)
     return 0 if held.fault is None else 1
 
@@ -142,7 +144,7 @@ def hold(session: Session, gpa: int, prot: int, fmt: Format | None) -> int:
 def release(session: Session, hold_id: int, clean: bool) -> None:
     """Release the hold ID, as 'hold' printed it."""
 
-    session.host.release(session.which(), hold_id, dirty=not clean)
+    session.host.perform(session.which(), "release", Release(hold_id, dirty=not clean))
     session.note(f"released hold {hold_id}")
 
 

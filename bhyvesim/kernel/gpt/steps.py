@@ -15,14 +15,20 @@ class Unread(Generic[V]):
     """A block whose runs are not in memory yet.
 
     *read* gives its ``(start, end, value)``, ascending and without gaps; *key* is whatever
-    its owner knows it by.
+    its owner knows it by, *weight* what it counts for.
     """
 
-    __slots__ = ("key", "read")
+    __slots__ = ("key", "read", "weight")
 
-    def __init__(self, read: Callable[[], Iterable[tuple[int, int, V]]], key: Any = None) -> None:
+    def __init__(
+        self,
+        read: Callable[[], Iterable[tuple[int, int, V]]],
+        key: Any = None,
+        weight: int = 0,
+    ) -> None:
         self.read = read
         self.key = key
+        self.weight = weight
 
 
 class _Blocks(list[Any]):

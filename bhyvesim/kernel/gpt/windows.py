@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from bhyvesim.kernel.gpt.leaf import Leaf
+from bhyvesim.kernel.gpt.leaf import Leaf, present
 from bhyvesim.kernel.gpt.levels import LEAVES
 from bhyvesim.kernel.gpt.steps import StepFunction, Unread
 
@@ -57,11 +57,29 @@ def leaves_of(
     stretches: Iterable[tuple[int, int, Leaf]],
     windows: Mapping[int, Unread[Leaf | None]],
 ) -> Leaves:
-    """The inverse of :func:`parts_of`; a window is read when somebody looks there."""
+    """The inverse of :func:`parts_of`; a window is read when somebody looks there.
+
+    Its weight is the number of entries set in it.
+    """
     ground: Leaves = StepFunction(LEAVES, None)
     for first, end, leaf in stretches:
         ground.assign(first, end, leaf)
     return StepFunction.of_parts(LEAVES, _placed(ground, windows))
+
+
+def entries_set(leaves: Leaves) -> int:
+    """How many entries are set in all of *leaves*; reads nothing that is not in memory."""
+    total = 0
+    for first, end, unread in leaves.parts():
+        total += count_set(leaves.runs(first, end)) if unread is None else unread.weight
+    return total
+
+
+def count_set(runs: Iterable[Run]) -> int:
+    """How many entries are set in *runs*."""
+    return sum(
+        present(leaf).bit_count() * (end - start) for start, end, leaf in runs if leaf is not None
+    )
 
 
 def _placed(

@@ -1,0 +1,283 @@
+"""One view of the state file: its rows, found and written. Writes take effect together."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from bhyvesim.errors import Refused
+from bhyvesim.store.rows import (
+    Change,
+    Column,
+    CrashRow,
+    Damaged,
+    EventRow,
+    Moment,
+    NewPart,
+    PartRow,
+    VmRow,
+    checksum,
+    checksum_of,
+)
+from bhyvesim.store.schema import FOREVER
+
+_COLUMNS = ("state", "spec", "maps", "outline", "resident", "parts", "crash")
+_MOMENT = ", ".join(f"moment.{column}" for column in _COLUMNS)
+_VM = f"vm.name, vm.life, vm.seq, vm.stamp, {_MOMENT}, moment.sum, spec.body, spec.sum"
+_FROM_VM = (
+    f"SELECT {_VM} FROM vm LEFT JOIN moment ON moment.life = vm.life AND moment.seq = vm.seq"
+    " LEFT JOIN spec ON spec.digest = moment.spec"
+)
+_EVENT = "life, number, time_ns, action, result, stages, digest, crash, sum"
+
+
+class Transaction:
+    """Rows by what they are about."""
+
+    def __init__(
+        self,
+        db: sqlite3.Connection | None,
+        later: Callable[[str, PartRow], bytes] | None = None,
+        *,
+        eager: bool = False,
+    ) -> None:
+        self._db = db  # None: there is no state file yet, and nobody asked to make one
+        self._later = later
+        self.eager = eager  # whether all has to be read while it lasts
+
+    def later(self, what: str, part: PartRow) -> bytes:
+        """The body of a part, when somebody looks; perhaps when the transaction is over.
+
+        Raises Damaged; LostRace where it is not there any more.
+        """
+        if self._later is not None:
+            return self._later(what, part)
+        body = self.body(what, part)
+        assert body is not None
+        return body
+
+    def names(self) -> list[str]:
+        """The names of all VMs, sorted."""
+        names = [row[0] for row in self._query("SELECT name FROM vm ORDER BY name")]
+        for name in names:
+            if not isinstance(name, str):
+                raise Damaged("a VM", f"its name is {name!r}")
+        return names
+
+    def vms(self) -> Iterator[VmRow | Damaged]:
+        """All VMs by name; of one that is damaged, what is wrong."""
+        for row in self._query(f"{_FROM_VM} ORDER BY vm.name"):
+            try:
+                yield _vm_row(row)
+            except Damaged as damaged:
+                yield damaged
+
+    def vm(self, name: str) -> VmRow:
+        """The VM of that name. Raises Refused (ENOENT) where there is none, Damaged."""
+        rows = self._query(f"{_FROM_VM} WHERE vm.name = ?", name)
+        if not rows:
+            raise Refused("ENOENT", f"there is no VM named {name}")
+        return _vm_row(rows[0])
+
+    def stamp(self, name: str) -> int | None:
+        """What is another after every change of the VM; None where there is none."""
+        rows = self._query("SELECT stamp FROM vm WHERE name = ?", name)
+        return rows[0][0] if rows else None
+
+    def moment(self, what: str, life: int, seq: int) -> tuple[Moment, str]:
+        """One moment of a life, and its description. *what* is for messages. Raises Damaged."""
+        rows = self._query(
+            f"SELECT {_MOMENT}, moment.sum, spec.body, spec.sum FROM moment"
+            " LEFT JOIN spec ON spec.digest = moment.spec WHERE life = ? AND seq = ?",
+            life,
+            seq,
+        )
+        if not rows:
+            raise Damaged(what, f"moment {seq} is missing")
+        return _moment(what, life, seq, rows[0])
+
+    def parts(self, what: str, life: int, seq: int, moment: Moment) -> list[PartRow]:
+        """What a machine is made of at one moment, but for the bodies; by kind and place.
+
+        Raises Damaged where that is not what the moment was stored with.
+        """
+        rows = self._query(
+            'SELECT kind, first, "end", entries, hash, id FROM part'
+            " WHERE life = ? AND until > ? AND since <= ?",
+            life,
+            seq,
+            seq,
+        )
+        parts = sorted(PartRow(*row) for row in rows)
+        if checksum_of(parts) != moment.parts:
+            raise Damaged(what, "the parts of its tables are not those that were written")
+        return parts
+
+    def body(self, what: str, part: PartRow) -> bytes | None:
+        """The body of a part; None where it is not there any more. Raises Damaged."""
+        rows = self._query(
+            "SELECT body, sum FROM part WHERE id = ? AND hash = ?", part.id, part.hash
+        )
+        if not rows:
+            return None
+        body, stored = rows[0]
+        if not isinstance(body, bytes) or checksum(*part[:5], body) != stored:
+            raise Damaged(what, "a part of its tables is not as it was written")
+        return body
+
+    def events(self, what: str, life: int) -> list[EventRow]:
+        """The events of a life, oldest first. Raises Damaged."""
+        rows = self._query(f"SELECT {_EVENT} FROM event WHERE life = ? ORDER BY number", life)
+        return [_event(what, row) for row in rows]
+
+    def last_event(self, life: int) -> int:
+        """The number of a life's last event; 0 without one."""
+        rows = self._query("SELECT max(number) FROM event WHERE life = ?", life)
+        return (rows[0][0] or 0) if rows else 0
+
+    def lives(self, name: str) -> list[int]:
+        """The lives of all VMs that had this name, the last one first."""
+        return [
+            row[0] for row in self._query("SELECT id FROM life WHERE vm = ? ORDER BY id DESC", name)
+        ]
+
+    def crash_count(self) -> int:
+        """How many crash dumps there are."""
+        rows = self._query("SELECT count(*) FROM crash")
+        return rows[0][0] if rows else 0
+
+    def crashes(self) -> list[CrashRow]:
+        """All crash dumps, oldest first; none of them is read."""
+        return [_crash(row) for row in self._query(f"{_FROM_CRASH} ORDER BY id")]
+
+    def crash(self, crash_id: int | None = None, *, vm: str | None = None) -> CrashRow:
+        """One crash dump, by its id, or the latest; of *vm*, if given.
+
+        Raises Refused (ENOENT) where there is none.
+        """
+        if crash_id is not None:
+            fits = crash_id.bit_length() < 64
+            rows = self._query(f"{_FROM_CRASH} WHERE id = ?", crash_id) if fits else []
+        elif vm is not None:
+            rows = self._query(f"{_FROM_CRASH} WHERE vm = ? ORDER BY id DESC LIMIT 1", vm)
+        else:
+            rows = self._query(f"{_FROM_CRASH} ORDER BY id DESC LIMIT 1")
+        if not rows:
+            which = "yet" if crash_id is None else f"with the id {crash_id}"
+            raise Refused("ENOENT", f"there is no crash dump {which}")
+        return _crash(rows[0])
+
+    def crash_record(self, crash_id: int) -> bytes | str:
+        """A whole crash dump, encoded; one of 0.1 is text."""
+        record: bytes | str = self._query("SELECT record FROM crash WHERE id = ?", crash_id)[0][0]
+        return record
+
+    # Writing.
+
+    def begin_life(self, name: str) -> int:
+        """A new life of a VM of that name: its id."""
+        return self._insert("life", {"vm": name})
+
+    def point(self, name: str, life: int, seq: int, stamp: int) -> None:
+        """The VM *name* is at moment *seq* of *life* from here on."""
+        columns: dict[str, Column] = {"name": name, "life": life, "seq": seq, "stamp": stamp}
+        self._insert("vm", columns, "INSERT OR REPLACE")
+
+    def remove(self, name: str) -> None:
+        """No VM has this name any more; its lives and crash dumps stay."""
+        self._query("DELETE FROM vm WHERE name = ?", name)
+
+    def add_spec(self, digest: str, body: str) -> None:
+        """Keep a description, once."""
+        columns: dict[str, Column] = {"digest": digest, "body": body}
+        self._insert("spec", {**columns, "sum": checksum(digest, body)}, "INSERT OR IGNORE")
+
+    def add_moment(self, life: int, seq: int, change: Change) -> None:
+        """Store a moment, with the parts that came and went."""
+        m = change.moment
+        columns: dict[str, Column] = {"life": life, "seq": seq, **m._asdict()}
+        columns["resident"] = str(m.resident)  # SQLite's integers end at 2^63
+        self._insert("moment", {**columns, "sum": checksum(*columns.values())})
+        for part in change.gone:
+            self._query(
+                "UPDATE part SET until = ? WHERE life = ? AND until = ? AND kind = ? AND first = ?",
+                seq,
+                life,
+                FOREVER,
+                part.kind,
+                part.first,
+            )
+        for new in change.come:
+            self.add_part(life, seq, new)
+
+    def add_part(self, life: int, since: int, part: NewPart) -> None:
+        """Store a part that is valid from moment *since* on."""
+        columns: dict[str, Column] = {"life": life, **part._asdict()}
+        columns |= {"since": since, "until": FOREVER, "sum": checksum(*part)}
+        self._insert("part", columns)
+
+    def add_event(self, event: EventRow) -> None:
+        """Store an event."""
+        import json
+
+        columns: dict[str, Column] = {
+            **event._asdict(),
+            "time_ns": str(event.time_ns),
+            "stages": json.dumps(event.stages),
+        }
+        self._insert("event", {**columns, "sum": checksum(*columns.values())})
+
+    def add_crash(self, vm: str, time_ns: int, head: str, record: bytes) -> int:
+        """Store a crash dump, encoded; its id."""
+        row: dict[str, Column] = {"vm": vm, "time_ns": str(time_ns), "head": head, "record": record}
+        return self._insert("crash", row)
+
+    def _insert(self, table: str, columns: Mapping[str, Column], verb: str = "INSERT") -> int:
+        names = ", ".join(f'"{name}"' for name in columns)
+        marks = ", ".join("?" * len(columns))
+        assert self._db is not None
+        cursor = self._db.execute(
+            f"{verb} INTO {table} ({names}) VALUES ({marks})", tuple(columns.values())
+        )
+        return cursor.lastrowid or 0
+
+    def _query(self, sql: str, *values: Column) -> list[Any]:
+        return [] if self._db is None else self._db.execute(sql, values).fetchall()
+
+
+_FROM_CRASH = "SELECT id, vm, time_ns, head FROM crash"
+
+
+def _crash(row: tuple[Any, ...]) -> CrashRow:
+    crash_id, vm, time_ns, head = row
+    return CrashRow(crash_id, vm, int(time_ns), head)
+
+
+def _vm_row(row: Iterable[Any]) -> VmRow:
+    name, life, seq, stamp, *rest = row
+    if not all(type(number) is int for number in (life, seq, stamp)):
+        raise Damaged(str(name), "it is at no moment")
+    moment, spec = _moment(name, life, seq, rest)
+    return VmRow(name, life, seq, stamp, moment, spec)
+
+
+def _moment(what: str, life: int, seq: int, row: Iterable[Any]) -> tuple[Moment, str]:
+    *columns, stored, spec, spec_sum = row
+    if stored is None or checksum(life, seq, *columns) != stored:
+        raise Damaged(what, "a row is not as it was written")
+    if spec is None or checksum(columns[1], spec) != spec_sum:
+        raise Damaged(what, "its description is not as it was written")
+    state, digest, maps, outline, resident, parts, crash = columns
+    return Moment(state, digest, maps, outline, int(resident), parts, crash), spec
+
+
+def _event(what: str, row: tuple[Any, ...]) -> EventRow:
+    import json
+
+    *columns, stored = row
+    if checksum(*columns) != stored:
+        raise Damaged(what, "an event is not as it was written")
+    life, number, time_ns, action, result, stages, digest, crash = columns
+    named = tuple((str(name), int(seq)) for name, seq in json.loads(stages))
+    return EventRow(life, number, int(time_ns), action, result, named, digest, crash)

@@ -1,0 +1,106 @@
+"""Two who change one VM: the work is done again where somebody came between."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bhyvesim.errors import Refused
+from bhyvesim.host.host import Host
+from bhyvesim.ops.ioctls import Access, MmapMemseg, Stats
+from bhyvesim.store.store import Store
+from tests.stress import description, run
+
+PAGE = 4096
+NOW = 1630143825 * 10**9
+
+
+class Interrupted(Store):
+    """Before it writes, somebody else does something, as often as *times*."""
+
+    def __init__(self, folder, times, what):
+        super().__init__(folder)
+        self.times, self.what = times, what
+        self.seen = []
+
+    @contextmanager
+    def writing(self):
+        self.seen.append("writing")
+        if len(self.seen) <= self.times:
+            self.what(len(self.seen))
+        with super().writing() as transaction:
+            yield transaction
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return str(tmp_path / "state")
+
+
+@pytest.fixture
+def host(folder):
+    host = Host(Store(folder), lambda: NOW)
+    host.create(description("x", 1))
+    return host
+
+
+def touch(host, page):
+    (access,), _ = host.perform("x", "touch", Access(page * PAGE, 1, 2))
+    return access.mapped
+
+
+def pages(host):
+    rows = host.machine("x").dump()["ptes"]
+    return {gpa // PAGE + i for gpa, n, _ in rows for i in range(n)}
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+def test_both_changes_stay(folder, host, times):
+    store = Interrupted(folder, times, lambda turn: touch(host, 100 + turn))
+    assert touch(Host(store, lambda: NOW), 5) == 1
+    assert pages(host) == {5, *range(101, 101 + times)}
+    assert len(store.seen) == times + 1
+    with host.store.reading() as transaction:
+        row = transaction.vm("x")
+        assert len(transaction.events("x", row.life)) == times + 2
+
+
+def test_a_vm_that_went_meanwhile_is_gone(folder, host):
+    other = Host(Interrupted(folder, 1, lambda _: host.destroy("x")), lambda: NOW)
+    with pytest.raises(Refused, match="ENOENT"):
+        touch(other, 5)
+
+
+def test_a_vm_that_was_made_anew_meanwhile_is_another(folder, host):
+    def anew(_):
+        host.destroy("x")
+        host.create(description("x", 1))
+
+    touch(Host(Interrupted(folder, 1, anew), lambda: NOW), 5)
+    assert pages(host) == {5}
+
+
+def test_a_name_that_was_taken_meanwhile_is_taken(folder, host):
+    other = Host(Interrupted(folder, 1, lambda _: host.create(description("y", 1))), lambda: NOW)
+    with pytest.raises(Refused, match="EEXIST"):
+        other.create(description("y", 1))
+
+
+def test_an_unchanged_vm_is_not_written(folder, host):
+    touch(host, 5)
+    file = Path(host.store.path)
+    before = file.stat().st_mtime_ns, file.read_bytes()
+    (access,), _ = host.perform("x", "touch", Access(5 * PAGE, 1, 2))
+    assert (access.ok, access.mapped) == (1, 0)
+    host.perform("x", "stats", Stats())
+    with pytest.raises(Refused, match="EFAULT"):
+        host.perform("x", "map", Access(9 * PAGE, 1, 2), MmapMemseg(0, 0, 0, PAGE, 7))
+    assert (file.stat().st_mtime_ns, file.read_bytes()) == before
+
+
+@pytest.mark.parametrize("vms", [1, 4])
+def test_writers_in_many_processes_lose_nothing(vms):
+    told = run(writers=4, vms=vms, amount=6, seconds=60)
+    assert [one.changes for one in told] == [6] * 4
