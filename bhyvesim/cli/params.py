@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from bhyvesim.cli.session import FORMATS, Session
 from bhyvesim.errors import BadValue
 from bhyvesim.prot import parse_prot
-from bhyvesim.units import parse_address, parse_size
+from bhyvesim.units import parse_address, parse_bitmap, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,12 +19,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
     """A value read by one of our parsers, with its message on failure."""
 
-    def __init__(self, name: str, parse: Callable[[str], int]) -> None:
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
         self._parse = parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
             return value
         try:
             return self._parse(value)
@@ -34,7 +34,18 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
 
 ADDRESS = Parsed("address", parse_address)
 SIZE = Parsed("size", parse_size)
+NUMBER = Parsed("integer", parse_size)
 ACCESS = Parsed("r,w,x", parse_prot)
+BITMAP = Parsed("hex", parse_bitmap)
+
+
+def _npt_operation(word: str) -> int:
+    from bhyvesim.kernel.npt import parse_operation
+
+    return parse_operation(word)
+
+
+NPT_OPERATION = Parsed("operation", _npt_operation)
 
 
 class RevisionType(click.ParamType):  # type: ignore[type-arg]

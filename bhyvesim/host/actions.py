@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from bhyvesim.errors import BadValue
 from bhyvesim.kernel.machine import Machine
@@ -159,9 +159,19 @@ class SetMemory(Action):
         return {"action": self.word, "mebibytes": self.mebibytes}
 
 
+class Values(NamedTuple):
+    """What operations came to, a value each; and ``(gpa, pages)`` that lost their entries.
+
+    Those are pages of memmaps that stayed.
+    """
+
+    values: tuple[Any, ...]
+    lost: tuple[tuple[int, int], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Do(Action):
-    """Operations on the machine as it is, one after the other; their values."""
+    """Operations on the machine as it is, one after the other."""
 
     name: str
     operations: tuple[Operation, ...]
@@ -177,15 +187,20 @@ class Do(Action):
         """Whether the guest does any of it itself."""
         return any(operation.guest for operation in self.operations)
 
-    def run(self, machine: Machine, spec: VmSpec, done: life.Done) -> list[Any]:
-        values = [operation.perform(machine) for operation in self.operations]
+    def run(self, machine: Machine, spec: VmSpec, done: life.Done) -> Values:
+        values: list[Any] = []
+        lost = life.lost_pages(
+            machine, lambda: values.extend(one.perform(machine) for one in self.operations)
+        )
         done(self.name)
-        return values
+        return Values(tuple(values), lost)
 
-    def result(self, value: list[Any]) -> dict[str, Any]:
-        """The last operation's, without what may be long."""
-        shown = self.operations[-1].shown(value[-1])
-        return {key: what for key, what in shown.items() if key not in ("data", "bitmap")}
+    def result(self, value: Values) -> dict[str, Any]:
+        """The last operation's, without what may be long; and how many pages were lost."""
+        shown = self.operations[-1].shown(value.values[-1])
+        result = {key: what for key, what in shown.items() if key not in ("data", "bitmap")}
+        lost = sum(pages for _, pages in value.lost)
+        return {**result, "lost": lost} if lost else result
 
     def record(self) -> dict[str, Any]:
         ops = [operation.record() for operation in self.operations]

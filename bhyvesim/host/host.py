@@ -75,9 +75,10 @@ class Destroyed(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What operations came to: a value each."""
+    """What operations came to: a value each; and ``(gpa, pages)`` that were lost by them."""
 
     values: tuple[Any, ...]
+    lost: tuple[tuple[int, int], ...]
     warnings: tuple[Warned, ...]
 
 
@@ -139,8 +140,8 @@ class Host:
             action = Do(word, operations)
             if action.by_guest and found.row is not None and found.row.state == "off":
                 raise Refused("EBUSY", f"{name} is powered off; a reboot starts its guest again")
-            values, event = self._act(found, action)
-            return Done(tuple(values), tuple(event.machine.kernel.warnings))
+            done, event = self._act(found, action)
+            return Done(done.values, done.lost, tuple(event.machine.kernel.warnings))
 
         return self._change(name, work)
 

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bhyvesim.errors import Refused
+from bhyvesim.errors import BadValue, Refused
 from bhyvesim.kernel.gpt import dirty as bits
 from bhyvesim.kernel.gpt.levels import REACH
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.prot import WRITE
 from bhyvesim.span import Span
-from bhyvesim.units import GIB, PAGE_SHIFT, PAGE_SIZE, U64_END, is_page_aligned
+from bhyvesim.units import (
+    GIB,
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    U64_END,
+    is_page_aligned,
+    parse_size,
+    shorten,
+)
 
 # An operation is a number, not a set of bits; two flags stand beside it.
 OPERATIONS = {
@@ -42,6 +50,42 @@ class NptResult(NamedTuple):
 def bitmap_bytes(length: int) -> int:
     """How many bytes the bitmap of *length* bytes of guest memory has."""
     return ((length >> PAGE_SHIFT) + 7) // 8
+
+
+# What scenarios and commands call those on dirty bits.
+DIRTY_WORDS = {"get": "GET_DIRTY", "set": "SET_DIRTY", "reset": "RESET_DIRTY"}
+
+
+def parse_operation(text: str) -> int:
+    """A raw number, or names or'ed as C does: ``GET_DIRTY|BITMAP_OUT``. Raises BadValue."""
+    if text[:1].isdigit():
+        number = parse_size(text)
+    else:
+        number = 0
+        known = {**OPERATIONS, **FLAGS}
+        for name in map(str.strip, text.split("|")):
+            if name not in known:
+                raise BadValue(f"{shorten(name)} is not known", f"one of {', '.join(known)}")
+            number |= known[name]
+    if number >> 32:
+        raise BadValue(f"{number:#x} is too large", "a number of 32 bits")
+    return number
+
+
+def dirty_operation(name: str, length: int, pages: int | None) -> tuple[int, bytes | None]:
+    """The number of GET_DIRTY, SET_DIRTY or RESET_DIRTY of a range, and the bitmap to go with it.
+
+    *pages* is a bitmap; None stands for all. The answer is asked for where there can be one.
+    """
+    operation = OPERATIONS[name]
+    size = max(0, bitmap_bytes(length))
+    given = None
+    if pages is not None:
+        operation |= _IN
+        given = (pages & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+    if given is not None or name == "GET_DIRTY" or size <= MAX_BITMAP_BYTES:
+        operation |= _OUT
+    return operation, given
 
 
 def npt_operation(

@@ -57,6 +57,10 @@ class Read(_Contents):
     op: ClassVar[str] = "read"
     keys: ClassVar[tuple[Key, ...]] = (*_WHERE, Key("len", "length", k.content_length))
 
+    def __post_init__(self) -> None:
+        _Contents.__post_init__(self)
+        k.content_length(self.length)
+
     def perform(self, machine: Machine) -> Bytes:
         if self.gpa is not None:
             return Bytes(*contents.read_guest(machine, self.gpa, self.length))
@@ -97,6 +101,11 @@ class Fill(_Contents):
         Key("len", "length", k.content_length),
         Key.of("byte", k.byte),
     )
+
+    def __post_init__(self) -> None:
+        _Contents.__post_init__(self)
+        k.content_length(self.length)
+        k.byte(self.byte)
 
     def perform(self, machine: Machine) -> Bytes:
         if self.gpa is not None:

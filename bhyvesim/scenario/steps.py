@@ -250,15 +250,7 @@ class Dirty:
     bitmap: int | None
 
     def run(self, cell: Cell) -> Observed:
-        operation = npt.OPERATIONS[self.operation]
-        size = max(0, npt.bitmap_bytes(self.length))
-        given = None
-        if self.bitmap is not None:
-            operation |= npt.FLAGS["BITMAP_IN"]
-            bits = self.bitmap & ((1 << 8 * size) - 1)
-            given = bits.to_bytes(size, "little")
-        if given is not None or self.operation == "GET_DIRTY" or size <= npt.MAX_BITMAP_BYTES:
-            operation |= npt.FLAGS["BITMAP_OUT"]
+        operation, given = npt.dirty_operation(self.operation, self.length, self.bitmap)
         return Npt(self.gpa, self.length, operation, given).run(cell)
 
 

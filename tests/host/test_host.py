@@ -30,8 +30,8 @@ def testvm(config):
 def test_a_life(host, testvm):
     assert host.create(testvm).booted.accessed == 2097664
     assert host.reboot("testvm").result.lost == ()
-    (access,), warnings = host.perform("testvm", "touch", Access(0, 1, 1))
-    assert (access.ok, warnings) == (1, ())
+    done = host.perform("testvm", "touch", Access(0, 1, 1))
+    assert (done.values[0].ok, done.lost, done.warnings) == (1, (), ())
     assert host.machine("testvm").resident == 2097664
     destroyed = host.destroy("testvm")
     assert (destroyed.leaked, destroyed.ended) == (0, None)

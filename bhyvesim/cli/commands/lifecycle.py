@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
 
@@ -22,6 +23,7 @@ from bhyvesim.errors import HostStopped
 from bhyvesim.host.host import Created, Destroyed, Rebooted, Stopped
 from bhyvesim.kernel.calls import Warned, build_name
 from bhyvesim.ops.ioctls import Hold, Release
+from bhyvesim.ops.operation import Operation
 from bhyvesim.prot import BY, READ, WRITE, format_prot
 from bhyvesim.report import lifecycle as layouts
 from bhyvesim.units import PAGE_SHIFT, format_size
@@ -104,8 +106,7 @@ def touch(session: Session, gpa: int, length: int, prot: int, by: str, fmt: Form
         raise click.BadParameter("0 is no length", param_hint="--len")
     _check_holder(prot, by)
     operation = touching(TouchSpec(gpa, length, prot, by))
-    (access,), warnings = session.host.perform(session.which(), "touch", operation)
-    say_warnings(session, warnings)
+    (access,) = perform(session, "touch", operation)
     session.emit(layouts.touched(access), fmt)
     return 0 if access.fault is None else 1
 
@@ -130,7 +131,7 @@ def hold(session: Session, gpa: int, prot: int, fmt: Format | None) -> int:
     """
 
     _check_holder(prot, "device")
-    (held,), _ = session.host.perform(session.which(), "hold", Hold(gpa, prot))
+    (held,) = perform(session, "hold", Hold(gpa, prot))
     session.emit(layouts.held(held), fmt)
     return 0 if held.fault is None else 1
 
@@ -144,7 +145,7 @@ def hold(session: Session, gpa: int, prot: int, fmt: Format | None) -> int:
 def release(session: Session, hold_id: int, clean: bool) -> None:
     """Release the hold ID, as 'hold' printed it."""
 
-    session.host.perform(session.which(), "release", Release(hold_id, dirty=not clean))
+    perform(session, "release", Release(hold_id, dirty=not clean))
     session.note(f"released hold {hold_id}")
 
 
@@ -243,16 +244,29 @@ def say_rebooted(session: Session, outcome: Rebooted) -> None:
         f"{rebooted.resident} resident by the kernel's count"
     )
     _say_failures(session, rebooted.booted)
-    for gpa, pages in rebooted.lost:
-        last = gpa + (pages << PAGE_SHIFT) - 1
-        session.warn(
-            f"warning: {pages} page{'s' * (pages != 1)} at {gpa:#x} to {last:#x} lost their "
-            f"PTEs, though their memmap was not touched"
-        )
+    say_lost(session, rebooted.lost)
     if rebooted.resident != rebooted.present:
         session.warn(
             f"warning: the kernel counts {rebooted.resident} resident pages, but "
             f"{rebooted.present} are mapped ({rebooted.resident - rebooted.present:+d})"
+        )
+
+
+def perform(session: Session, word: str, *operations: Operation) -> tuple[Any, ...]:
+    """Operations on the VM that is meant, with what the kernel warned of; their values."""
+    done = session.host.perform(session.which(), word, *operations)
+    say_warnings(session, done.warnings)
+    say_lost(session, done.lost)
+    return done.values
+
+
+def say_lost(session: Session, lost: Iterable[tuple[int, int]]) -> None:
+    """The pages that lost their entries though their memmaps stayed."""
+    for gpa, pages in lost:
+        last = gpa + (pages << PAGE_SHIFT) - 1
+        session.warn(
+            f"warning: {pages} page{'s' * (pages != 1)} at {gpa:#x} to {last:#x} lost their "
+            f"PTEs, though their memmap was not touched"
         )
 
 
