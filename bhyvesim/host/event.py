@@ -18,6 +18,9 @@ from bhyvesim.vm.spec import VmSpec
 if TYPE_CHECKING:
     from bhyvesim.crash.dump import CrashDump
 
+KEPT_EVENTS = 1000  # of a life, and at most so many more:
+_PRUNE_EVERY = 64
+
 _UUIDS = "6c1d6c0e-0d3c-5f0e-9a53-14042b1e5e11"
 
 
@@ -117,10 +120,11 @@ class Event:
                     change = change._replace(moment=moment._replace(crash=self.crash))
                 transaction.add_moment(life, seq, change)
             stages.append((stage, seq))
+        number = transaction.last_event(life) + 1
         transaction.add_event(
             EventRow(
                 life,
-                transaction.last_event(life) + 1,
+                number,
                 self.time_ns,
                 _dumps(self.action.record()),
                 _dumps(self._result),
@@ -129,6 +133,8 @@ class Event:
                 self.crash,
             )
         )
+        if number % _PRUNE_EVERY == 0:
+            transaction.prune(life, KEPT_EVENTS)
         if self.machine.state.value == "destroyed":
             transaction.remove(name)
         else:

@@ -136,11 +136,26 @@ class Transaction:
         rows = self._query("SELECT max(number) FROM event WHERE life = ?", life)
         return (rows[0][0] or 0) if rows else 0
 
-    def lives(self, name: str) -> list[int]:
-        """The lives of all VMs that had this name, the last one first."""
-        return [
-            row[0] for row in self._query("SELECT id FROM life WHERE vm = ? ORDER BY id DESC", name)
-        ]
+    def last_life(self, name: str) -> int | None:
+        """The life of the VM of that name, or of the last that had it."""
+        rows = self._query("SELECT max(id) FROM life WHERE vm = ?", name)
+        return rows[0][0] if rows else None
+
+    def first_moment(self, life: int) -> int | None:
+        """The oldest moment that is kept of a life."""
+        rows = self._query("SELECT min(seq) FROM moment WHERE life = ?", life)
+        return rows[0][0] if rows else None
+
+    def cuts(self, life: int, leaf: int) -> list[int]:
+        """The moments with which a part over leaf table *leaf* came or went, newest first."""
+        rows = self._query(
+            "SELECT since, until FROM part"
+            ' WHERE life = ? AND kind < 2 AND first <= ? AND "end" > ?',
+            life,
+            leaf,
+            leaf,
+        )
+        return sorted({seq for row in rows for seq in row if seq != FOREVER}, reverse=True)
 
     def crash_count(self) -> int:
         """How many crash dumps there are."""
@@ -187,6 +202,41 @@ class Transaction:
     def remove(self, name: str) -> None:
         """No VM has this name any more; its lives and crash dumps stay."""
         self._query("DELETE FROM vm WHERE name = ?", name)
+
+    def take_back(self, event: EventRow, seq: int | None) -> None:
+        """Undo the last event of a life: *seq* is the moment before it; None: it was the first."""
+        life = event.life
+        self._query("DELETE FROM event WHERE life = ? AND number = ?", life, event.number)
+        if event.crash is not None:
+            self._query("DELETE FROM crash WHERE id = ?", event.crash)
+        last = -1 if seq is None else seq
+        self._query("DELETE FROM moment WHERE life = ? AND seq > ?", life, last)
+        self._query("DELETE FROM part WHERE life = ? AND since > ?", life, last)
+        self._query("UPDATE part SET until = ? WHERE life = ? AND until > ?", FOREVER, life, last)
+        if seq is None:
+            self._query("DELETE FROM life WHERE id = ?", life)
+
+    def prune(self, life: int, keep: int) -> int:
+        """Forget all events of a life but the last *keep*; how many those were.
+
+        The moment before the oldest that is kept stays.
+        """
+        rows = self._query(
+            f"SELECT {_EVENT} FROM event WHERE life = ? ORDER BY number DESC LIMIT 1 OFFSET ?",
+            life,
+            keep,
+        )
+        if not rows:
+            return 0
+        last = _event("a VM", rows[0])
+        seq = last.stages[-1][1]
+        sql = "SELECT count(*) FROM event WHERE life = ? AND number <= ?"
+        count: int = self._query(sql, life, last.number)[0][0]
+        self._query("DELETE FROM event WHERE life = ? AND number <= ?", life, last.number)
+        self._query("DELETE FROM moment WHERE life = ? AND seq < ?", life, seq)
+        self._query("DELETE FROM part WHERE life = ? AND until <= ?", life, seq)
+        self._query("DELETE FROM spec WHERE digest NOT IN (SELECT spec FROM moment)")
+        return count
 
     def add_spec(self, digest: str, body: str) -> None:
         """Keep a description, once."""
