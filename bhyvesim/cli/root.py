@@ -31,6 +31,7 @@ COMMANDS = {
     "config": ("starting", "config", "Write a commented VM description to begin with."),
     "completion": ("starting", "completion", "Print the completion script of a shell."),
     "schema": ("schema", "schema", "Print the JSON Schema of VM descriptions or scenarios."),
+    "walk": ("walk", "walk", "Walk the tables for an address, and say what is allowed there."),
     "replay": ("replay", "replay", "Run recorded operations, a result a line."),
 }
 
