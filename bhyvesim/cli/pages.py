@@ -12,13 +12,17 @@ PIPED = 80  # columns, where prose is wrapped and nobody's terminal says how wid
 
 def show(page: Page, fmt: str | None) -> None:
     """Print *page*; without a format, for the terminal if that is one, else plain."""
-    if fmt is None:
-        fmt = "table" if sys.stdout.isatty() else "plain"
+    fmt = fmt or usual("table")
     if fmt == "json":
         sys.stdout.write(page.json())
     else:
         sys.stdout.write(page.plain(None if fmt == "plain" else width()))
     sys.stdout.flush()
+
+
+def usual(on_a_terminal: str) -> str:
+    """The format where none was asked for: that *on_a_terminal*, else plain."""
+    return on_a_terminal if sys.stdout.isatty() else "plain"
 
 
 def width() -> int:

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 from bhyvesim.cli.session import FORMATS, Session
 from bhyvesim.errors import BadValue
 from bhyvesim.prot import parse_prot
+from bhyvesim.span import parse_span
 from bhyvesim.units import parse_address, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -19,12 +20,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
     """A value read by one of our parsers, with its message on failure."""
 
-    def __init__(self, name: str, parse: Callable[[str], int]) -> None:
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
         self._parse = parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
             return value
         try:
             return self._parse(value)
@@ -35,6 +36,7 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
 ADDRESS = Parsed("address", parse_address)
 SIZE = Parsed("size", parse_size)
 ACCESS = Parsed("r,w,x", parse_prot)
+SPAN = Parsed("range", parse_span)
 
 
 class RevisionType(click.ParamType):  # type: ignore[type-arg]

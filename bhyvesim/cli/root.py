@@ -32,6 +32,7 @@ COMMANDS = {
     "completion": ("starting", "completion", "Print the completion script of a shell."),
     "schema": ("schema", "schema", "Print the JSON Schema of VM descriptions or scenarios."),
     "walk": ("walk", "walk", "Walk the tables for an address, and say what is allowed there."),
+    "gpt": ("gpt", "gpt", "Show the page table, alike neighbours as one row."),
     "replay": ("replay", "replay", "Run recorded operations, a result a line."),
 }
 

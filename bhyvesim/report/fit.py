@@ -75,16 +75,24 @@ def named(pairs: Sequence[tuple[str, str]], width: int | None) -> list[str]:
     return lines
 
 
-def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
-    cells = [[column.name for column in columns], *rows]
-    widths = [max(map(len, values)) for values in zip(*cells, strict=True)]
+def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool], gap: int) -> list[str]:
+    """A line a row, columns *gap* blanks apart; those that *right* names stand to the right."""
+    widths = [max(map(len, values)) for values in zip(*rows, strict=True)]
+    sides = [*right, *[False] * len(widths)]
     return [
-        _GAP.join(
-            cell.rjust(width) if column.right else cell.ljust(width)
-            for cell, width, column in zip(row, widths, columns, strict=True)
-        ).rstrip()
-        for row in cells
+        (" " * gap)
+        .join(
+            clean(cell).rjust(width) if side else clean(cell).ljust(width)
+            for cell, width, side in zip(row, widths, sides, strict=False)
+        )
+        .rstrip()
+        for row in rows
     ]
+
+
+def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
+    heading = [column.name for column in columns]
+    return aligned([heading, *rows], [column.right for column in columns], len(_GAP))
 
 
 def _folded(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[str]:

@@ -33,3 +33,9 @@ class PteFormat(Protocol):
 
     def flags(self, pte: int) -> tuple[str, ...]:
         """The names of the bits that are set, besides the PFN."""
+
+
+def bit_names(npt: PteFormat) -> tuple[str, ...]:
+    """Every name that :meth:`PteFormat.flags` has, lowest bit first."""
+    bits = (*(1 << bit for bit in range(64)), npt.write_back)
+    return tuple(dict.fromkeys(name for bit in bits for name in npt.flags(bit)))
