@@ -36,6 +36,7 @@ LAYERS = {
     "kernel.contents": 11,
     "kernel.npt": 11,
     "kernel.plain": 11,
+    "kernel.look": 12,
     "revision_file": 13,
     "crash": 12,
     "ops": 12,

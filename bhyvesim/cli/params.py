@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 from bhyvesim.cli.session import FORMATS, Session
 from bhyvesim.errors import BadValue
 from bhyvesim.prot import parse_prot
+from bhyvesim.span import parse_span
 from bhyvesim.units import parse_address, parse_bitmap, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,6 +37,7 @@ ADDRESS = Parsed("address", parse_address)
 SIZE = Parsed("size", parse_size)
 NUMBER = Parsed("integer", parse_size)
 ACCESS = Parsed("r,w,x", parse_prot)
+SPAN = Parsed("range", parse_span)
 BITMAP = Parsed("hex", parse_bitmap)
 
 

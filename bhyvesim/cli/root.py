@@ -40,6 +40,9 @@ COMMANDS = {
     "config": ("starting", "config", "Write a commented VM description to begin with."),
     "completion": ("starting", "completion", "Print the completion script of a shell."),
     "schema": ("schema", "schema", "Print the JSON Schema of VM descriptions or scenarios."),
+    "walk": ("walk", "walk", "Walk the tables for an address, and say what is allowed there."),
+    "gpt": ("gpt", "gpt", "Show the page table, alike neighbours as one row."),
+    "find": ("find", "find", "Find what maps a host page, or holds an entry."),
     "replay": ("replay", "replay", "Run recorded operations, a result a line."),
 }
 

@@ -27,6 +27,11 @@ class Memseg(NamedTuple):
     def is_sysmem(self) -> bool:
         return not self.name
 
+    @property
+    def label(self) -> str:
+        """Its name for people; what has none is sysmem."""
+        return self.name or "sysmem"
+
 
 class Memmap(NamedTuple):
     """A window of a segment in the guest: bytes *segoff* and on at *gpa*."""

@@ -9,7 +9,6 @@ from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.memory import APIC_SPAN, Memmap
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.kernel.revisions.stops import NO_MEMMAP
-from bhyvesim.report.memory import SYSMEM
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SIZE
 
@@ -24,7 +23,7 @@ class DumpCase:
         self.locks: Sequence[str] = dump.locks
         self.arguments, self.span, self.called = dump.arguments, dump.span, dump.called
         self.apicv = dump.snapshot.apicv
-        self._names = {seg.segid: seg.name or SYSMEM for seg in dump.snapshot.segs}
+        self._names = {seg.segid: seg.label for seg in dump.snapshot.segs}
         self.memmaps: Sequence[Memmap] = dump.machine().memmaps
 
     def asked(self, span: Span) -> str:

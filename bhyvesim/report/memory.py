@@ -10,12 +10,10 @@ from bhyvesim.prot import format_prot
 from bhyvesim.report.humanize import humanize
 from bhyvesim.report.model import Column, Report
 
-SYSMEM = "sysmem"
-
 
 def memory_map(segs: Sequence[Memseg], memmaps: Sequence[Memmap]) -> Report:
     """What is mapped where, by guest address. Source: bhyvectl.c, show_memmap()."""
-    names = {seg.segid: seg.name or SYSMEM for seg in segs}
+    names = {seg.segid: seg.label for seg in segs}
     rows, data = [], []
     for m in sorted(memmaps, key=lambda m: m.gpa):
         flags = "wired" if m.wired else ""
@@ -47,7 +45,7 @@ def _map_data(m: Memmap, name: str) -> dict[str, Any]:
 def segments(segs: Sequence[Memseg]) -> Report:
     """The memory segments, by id. Source: bhyvectl.c, show_memseg()."""
     segs = sorted(segs, key=lambda seg: seg.segid)
-    rows = tuple((str(s.segid), humanize(s.length), s.name or SYSMEM) for s in segs)
+    rows = tuple((str(s.segid), humanize(s.length), s.label) for s in segs)
     exact = "ID  Length      Name\n" + "".join(
         f"{segid:<4}{length:<12}{name}\n" for segid, length, name in rows
     )

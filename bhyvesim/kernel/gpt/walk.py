@@ -37,6 +37,20 @@ def table_frame(level: int, gpa: int) -> int:
     return _TABLE_FRAMES | level << 28 | gpa // table_span(level)
 
 
+def table_in(gpt: Gpt, frame: int) -> tuple[int, int] | None:
+    """The level and base GPA of the table that :func:`table_frame` puts in *frame*, if it exists.
+
+    Memory of a segment may be there as well: its frames are anybody's to choose.
+    """
+    level, index = (frame ^ _TABLE_FRAMES) >> 28, frame & (1 << 28) - 1
+    if not frame & _TABLE_FRAMES or not LEAF_LEVEL <= level <= ROOT_LEVEL:
+        return None
+    gpa = index * table_span(level)
+    if gpa >= REACH or (level < ROOT_LEVEL and not _has_leaf(gpt, gpa, level)):
+        return None
+    return level, gpa
+
+
 def walk(gpt: Gpt, gpa: int) -> list[WalkStep]:
     """The steps for *gpa*; the last one has the page's entry, or the first that is missing.
 

@@ -33,3 +33,16 @@ class PteFormat(Protocol):
 
     def flags(self, pte: int) -> tuple[str, ...]:
         """The names of the bits that are set, besides the PFN."""
+
+
+def bit_names(npt: PteFormat) -> tuple[str, ...]:
+    """Every name that :meth:`PteFormat.flags` has, lowest bit first."""
+    bits = (*(1 << bit for bit in range(64)), npt.write_back)
+    return tuple(dict.fromkeys(name for bit in bits for name in npt.flags(bit)))
+
+
+def unnamed(npt: PteFormat, pte: int) -> int:
+    """The bits of *pte*, besides the PFN, that no name stands for."""
+    flags = npt.flags(pte)
+    bits = (1 << bit for bit in range(64) if pte & ~PFN_MASK & 1 << bit)
+    return sum(bit for bit in bits if npt.flags(pte ^ bit) == flags)

@@ -1,0 +1,1 @@
+"""Looking inside a machine: questions that change nothing, answered as values."""
