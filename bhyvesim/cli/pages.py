@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 
@@ -18,6 +19,25 @@ def show(page: Page, fmt: str | None) -> None:
     else:
         sys.stdout.write(page.plain(None if fmt == "plain" else width()))
     sys.stdout.flush()
+
+
+def show_diff(page: Page, fmt: str | None) -> None:
+    """:func:`show`, what went in red and what came in green where that can be seen."""
+    if (fmt or usual("table")) != "table" or not in_colour():
+        show(page, fmt)
+        return
+    from click import style
+
+    colours = {"-": "red", "+": "green", "@": "cyan"}
+    for line in page.plain(width()).splitlines():
+        bold = line.startswith(("---", "+++"))
+        sys.stdout.write(style(line, fg=colours.get(line[:1]), bold=bold) + "\n")
+    sys.stdout.flush()
+
+
+def in_colour() -> bool:
+    """Whether standard output is a terminal, and nobody objects to colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def usual(on_a_terminal: str) -> str:

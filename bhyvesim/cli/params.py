@@ -147,6 +147,34 @@ vm_option = click.option(
 )
 
 
+def _set_at(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    ctx.ensure_object(Session).at = value
+
+
+def _set_crash(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    ctx.ensure_object(Session).crash = value
+
+
+def subject_options(command: F) -> F:
+    """--vm, --at and --crash: the machine that a command looks at."""
+    command = click.option(
+        "--crash",
+        metavar="ID|FILE",
+        expose_value=False,
+        callback=_set_crash,
+        help="A crash dump in place of a VM; a FILE has a slash, or ends in .dump.",
+    )(command)
+    command = click.option(
+        "--at",
+        metavar="EVENT[.STEP]",
+        expose_value=False,
+        callback=_set_at,
+        help="The VM as it was: after event 2, after its step (2.1); 0 before the first, "
+        "-1 before the last.",
+    )(command)
+    return vm_option(command)
+
+
 def fleet_arguments(command: F) -> F:
     """FILES-OR-FOLDERS, --vm and --all: the VMs that a command is asked about."""
     command = click.option(

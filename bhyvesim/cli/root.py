@@ -32,6 +32,7 @@ COMMANDS = {
     "track-dirty": ("tracking", "track_dirty", "Read and clear the dirty bits of a range."),
     "destroy": ("lifecycle", "destroy", "Destroy a VM as the kernel does, and check for leaks."),
     "crash": ("crash", "crash", "List and show crash dumps."),
+    "diff": ("diff", "diff", "Show what differs in maps, tables, entries and counters."),
     "run": ("scenarios", "run", "Run scenarios on every kernel of their matrix."),
     "matrix": ("matrix", "matrix", "Say on which kernels VMs are safe."),
     "check": ("advice", "check", "Review VM descriptions without running them."),

@@ -27,6 +27,8 @@ class Session:
         self.vm = vm
         self.quiet = quiet
         self.verbose = False
+        self.at: str | None = None  # the moment of a VM that is to be looked at
+        self.crash: str | None = None  # or a crash dump, by its id or its file
         self.dry_run = False
         self.store = Store()
 
@@ -61,6 +63,11 @@ class Session:
         with self.store.reading() as transaction:
             return self.name(transaction)
 
+    def which_ever(self) -> str:
+        """:meth:`which`, but a VM that is named may be gone: it is the past that is asked."""
+        wanted = os.environ.get("BHYVESIM_VM") or None if self.vm is None else self.vm
+        return self.which() if wanted is None else wanted
+
     def stored(self) -> VmRow:
         """The VM that is meant, as it is stored."""
         with self.store.reading() as transaction:
@@ -68,7 +75,14 @@ class Session:
 
     def stored_to_show(self) -> VmRow:
         """:meth:`stored`, with a note where what is shown of it is from its crash dump."""
-        row = self.stored()
+        return self._shown(self.stored())
+
+    def stored_to_show_of(self, name: str) -> VmRow:
+        """:meth:`stored_to_show` of the VM *name*."""
+        with self.store.reading() as transaction:
+            return self._shown(transaction.vm(name))
+
+    def _shown(self, row: VmRow) -> VmRow:
         if row.stopped:
             crash = row.moment.crash
             self.note(f"{row.name} has {row.state}: this is from its crash dump, crash {crash}")

@@ -1,35 +1,128 @@
-"""The machine that a command looks at: the stored VM that is meant."""
+"""The machine that a command looks at: a stored VM as it is, as it was, or a crash dump."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bhyvesim.cli.session import Session
+from bhyvesim.errors import UsageError
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.machine import Machine
-from bhyvesim.store.codec import decode_spec
-from bhyvesim.store.maps import decoding
-from bhyvesim.vm.spec import VmSpec
+from bhyvesim.units import shorten
+
+if TYPE_CHECKING:
+    from bhyvesim.crash.dump import CrashDump
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DUMP = ".dump"  # what the name of a dump in a file ends in, or it has a slash
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A machine to look at, the VM's name and description, and a line that says what it is."""
+    """A machine to look at, the VM's name, and a line that says what it is.
+
+    *label* tells it from others: ``testvm``, ``testvm@2.1``, ``crash:7``.
+    """
 
     name: str
-    spec: VmSpec
     machine: Machine
     title: str
+    label: str
 
 
 def subject(session: Session) -> Subject:
-    """The VM that is meant; after a panic or hang, as its dump has it.
+    """What is meant by ``--crash``, or by ``--vm`` and ``--at``.
 
-    Raises as Session.name(), and StateError where what is stored cannot be used.
+    A VM after a panic or hang is shown as its dump has it. Raises as Session.name(), and
+    StateError where what is stored cannot be used.
     """
+    if session.crash is not None:
+        if session.at is not None:
+            raise UsageError("--at together with --crash: expected one of the two")
+        return of_crash(session, session.crash)
+    if session.at is not None:
+        return of_past(session, session.which_ever(), session.at)
     row = session.stored_to_show()
-    with decoding(row.name):
-        spec = decode_spec(row.spec)
-    kernel = f"kernel {spec.kernel.gpt} {build_name(spec.kernel.debug)}, {spec.npt.upper()}"
-    title = f"{row.name}: {row.state}, {kernel}"
-    return Subject(row.name, spec, session.host.machine(row.name), title)
+    return of_machine(row.name, row.state, session.host.machine(row.name))
+
+
+def subject_of(session: Session, which: str) -> Subject:
+    """What ``VM``, ``@EVENT``, ``VM@EVENT``, ``crash:ID`` or a file with a dump stands for."""
+    if which.startswith("crash:") or is_dump_file(which):
+        return of_crash(session, which)
+    name, at, when = which.rpartition("@")
+    if not at or which in session.host.names():
+        row = session.stored_to_show_of(which)
+        return of_machine(row.name, row.state, session.host.machine(row.name))
+    return of_past(session, name or session.which_ever(), when)
+
+
+def of_machine(name: str, state: str, machine: Machine, when: str = "", at: str = "") -> Subject:
+    """A machine, with what is to be said of it."""
+    kernel = f"kernel {machine.revision.name} {build_name(machine.kernel.debug)}"
+    title = f"{name}: {when}{', ' if when else ''}{state}, {kernel}, {machine.npt.name.upper()}"
+    return Subject(name, machine, title, f"{name}@{at}" if at else name)
+
+
+def of_past(session: Session, name: str, when: str) -> Subject:
+    """The VM *name* as it was at *when*. Raises UsageError where there is no such moment."""
+    from bhyvesim.host.history import History
+
+    history = History(session.store, name)
+    past = history.past(history.find(when))
+    if past.state == "destroyed":
+        raise UsageError(
+            f"--at {shorten(when)}: {name} was destroyed then: expected a moment before"
+        )
+    return of_machine(name, past.state, past.machine, past.when, when)
+
+
+def of_crash(session: Session, which: str) -> Subject:
+    """A crash dump, by its id or in a file, as a machine."""
+    dump, label = crash_dump(session, which)
+    made = of_machine(dump.vm, dump.snapshot.state, dump.machine(), f"during {dump.operation}")
+    return Subject(made.name, made.machine, f"{label}, {made.title}", label)
+
+
+def crash_dump(session: Session, which: str) -> tuple[CrashDump, str]:
+    """The dump *which* (an id; or a file, whose name has a slash or ends in .dump); its name.
+
+    Raises Refused (ENOENT), UsageError, and BadDump for a file that is damaged.
+    """
+    if is_dump_file(which):
+        return read_dump_file(which), which
+    number = which.removeprefix("crash:")
+    if not (number.isascii() and number.isdigit()):
+        raise UsageError(
+            f"{shorten(which)} is no crash: expected an id, or a file such as ./7.dump"
+        )
+    from bhyvesim.store.dumps import read_crash
+
+    with session.store.reading() as transaction:
+        row = transaction.crash(int(number[:20]))
+        return read_crash(transaction, row), f"crash:{row.id}"
+
+
+def is_dump_file(which: str) -> bool:
+    """Whether *which* names a file, rather than a stored dump or VM."""
+    return os.sep in which or which.endswith(_DUMP)
+
+
+def read_dump_file(path: str) -> CrashDump:
+    """The dump in a file. Raises UsageError; of a damaged or later one it says so."""
+    from bhyvesim.crash.dump import MAX_FILE, BadDump, decode
+
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"{path}: {reason}: expected a crash dump") from None
+    try:
+        return decode(data)
+    except BadDump as error:
+        raise UsageError(f"{path}: {error}") from None

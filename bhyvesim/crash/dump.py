@@ -19,6 +19,7 @@ from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.span import Span
 
 VERSION = 1
+MAX_FILE = 256 << 20  # packed, in a file
 MAX_BYTES = 1 << 30  # unpacked; a dump of a million scattered pages has some 40 MB
 _MAGIC = b"bhyvesim crash dump"
 _HEAD = 200  # the first line is shorter

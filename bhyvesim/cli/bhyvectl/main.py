@@ -20,6 +20,8 @@ from bhyvesim.store.maps import Maps, decode_maps, decoding
 OURS = {
     "config": True,
     "format": True,
+    "at": True,
+    "crash": True,
     "revision-file": True,
     "replace": False,
     "quiet": False,
@@ -54,6 +56,9 @@ def main(argv: Sequence[str], session: Session) -> int:
     options = _options(argv)
     gpa = _address(options["get-gpa-pmap"]) if "get-gpa-pmap" in options else None
     session.vm, session.quiet = options.get("vm"), "quiet" in options
+    session.at, session.crash = options.get("at"), options.get("crash")
+    if session.at is not None or session.crash is not None:
+        _check_looks_only(options)
     if "revision-file" in options:
         from bhyvesim import revision_file
 
@@ -83,6 +88,14 @@ def _options(argv: Sequence[str]) -> dict[str, str]:
         if name in options and "create" not in options:
             raise UsageError(f"--{name} goes with --create")
     return options
+
+
+def _check_looks_only(options: dict[str, str]) -> None:
+    """Raises UsageError where something else than the present is to be changed."""
+    changing = {"create", "set-mem", "force-reset", "force-poweroff", "destroy"}
+    for name in options:
+        if name in changing:
+            raise UsageError(f"--{name} with --at or --crash: the past cannot be changed")
 
 
 def _format(value: str | None) -> Format | None:
@@ -128,7 +141,7 @@ def _create(session: Session, options: dict[str, str]) -> None:
 def _show_maps(session: Session, options: dict[str, str], fmt: Format | None) -> None:
     wanted = options.keys() & {"get-memseg", "get-memmap", "get-lowmem", "get-highmem"}
     if not wanted:
-        if not options.keys() - {"vm", "cpu", "format", "quiet", "revision-file"}:
+        if not options.keys() - {"vm", "cpu", "format", "quiet", "revision-file", "at", "crash"}:
             session.stored()  # bhyvectl opens the VM, and that may fail
         return
     maps = _maps(session)
@@ -148,9 +161,10 @@ def _show_tables(
 ) -> None:
     if not options.keys() & {"get-eptp", "get-gpa-pmap", "get-stats"}:
         return
+    from bhyvesim.cli.subject import subject
     from bhyvesim.report import bhyvectl as layouts
 
-    machine = session.host.machine(session.stored_to_show().name)
+    machine = subject(session).machine
     cpu = _atoi(options.get("cpu", "0"))
     if "get-eptp" in options:
         session.emit(layouts.eptp(machine, cpu), fmt)
@@ -187,6 +201,11 @@ def _end(session: Session, options: dict[str, str]) -> int:
 
 
 def _maps(session: Session) -> Maps:
+    if session.at is not None or session.crash is not None:
+        from bhyvesim.cli.subject import subject
+
+        machine = subject(session).machine
+        return Maps(list(machine.segs.values()), machine.slots, machine.next_host_pfn)
     row = session.stored_to_show()
     with decoding(row.name):
         return decode_maps(row.moment.maps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bhyvesim.cli.pages import show
-from bhyvesim.cli.params import Parsed, format_option, revision_option, vm_option
+from bhyvesim.cli.params import Parsed, format_option, revision_option, subject_options
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.cli.subject import subject
 from bhyvesim.errors import BadValue
@@ -41,7 +41,7 @@ PTE = _below(64, "an entry that is not 0,", "0xe23cd7067", 1)
 @click.option("--pfn", metavar="N", type=PFN, help="A host page frame.")
 @click.option("--hpa", metavar="ADDRESS", type=HPA, help="An address of the host.")
 @click.option("--pte", metavar="VALUE", type=PTE, help="Entries of exactly this value.")
-@vm_option
+@subject_options
 @format_option
 @revision_option
 @click.pass_obj

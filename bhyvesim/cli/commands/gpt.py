@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bhyvesim.cli.pages import show, usual
-from bhyvesim.cli.params import SPAN, revision_option, vm_option
+from bhyvesim.cli.params import SPAN, revision_option, subject_options
 from bhyvesim.cli.session import Session
 from bhyvesim.cli.subject import subject
 from bhyvesim.errors import BadValue
@@ -38,7 +38,7 @@ _ROWS = 1000
     type=click.Choice(("tree", "plain", "table", "json")),
     help="How to print; a tree on a terminal, else plain.",
 )
-@vm_option
+@subject_options
 @revision_option
 @click.pass_obj
 def gpt(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from bhyvesim.cli.pages import show
-from bhyvesim.cli.params import ADDRESS, format_option, revision_option, vm_option
+from bhyvesim.cli.params import ADDRESS, format_option, revision_option, subject_options
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.cli.subject import subject
 
 
 @click.command()
 @click.argument("gpa", metavar="GPA", type=ADDRESS)
-@vm_option
+@subject_options
 @format_option
 @revision_option
 @click.pass_obj
