@@ -40,13 +40,43 @@ def check_name(name: str) -> None:
 
 def write_text(path: str, text: str, *, new: bool) -> None:
     """Write a file; with *new*, only where none is. Raises UsageError when it cannot be."""
+    if new and os.path.lexists(path):
+        raise UsageError(f"{path}: exists already: expected a new file")
+    write_whole(path, text.encode("utf-8", "surrogateescape"))
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Write a file: it appears whole, or not at all.
+
+    Raises UsageError when it cannot be.
+    """
+    from tempfile import NamedTemporaryFile
+
+    folder = os.path.dirname(os.path.abspath(path))
     try:
-        with open(path, "x" if new else "w", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise UsageError(f"{path}: exists already: expected a new file") from None
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}: expected a writable file") from None
+        if os.path.exists(path) and not os.path.isfile(path):  # a device, a pipe
+            with open(path, "wb") as special:
+                special.write(data)
+            return
+        with NamedTemporaryFile(dir=folder, prefix=".bhyvesim-", delete=False) as file:
+            try:
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), 0o666 & ~_umask())
+                os.fsync(file.fileno())
+                os.replace(file.name, os.path.realpath(path))
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"{path}: {reason}: expected a writable file") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def read_bytes(path: str) -> bytes:

@@ -83,28 +83,30 @@ def of_past(session: Session, name: str, when: str) -> Subject:
 
 def of_crash(session: Session, which: str) -> Subject:
     """A crash dump, by its id or in a file, as a machine."""
-    dump, label = crash_dump(session, which)
+    dump, number = crash_dump(session, which)
+    label = which if number is None else f"crash:{number}"
     made = of_machine(dump.vm, dump.snapshot.state, dump.machine(), f"during {dump.operation}")
     return Subject(made.name, made.machine, f"{label}, {made.title}", label)
 
 
-def crash_dump(session: Session, which: str) -> tuple[CrashDump, str]:
-    """The dump *which* (an id; or a file, whose name has a slash or ends in .dump); its name.
+def crash_dump(session: Session, which: str | None) -> tuple[CrashDump, int | None]:
+    """The dump *which*, and its number; of one in a file there is none.
 
-    Raises Refused (ENOENT), UsageError, and BadDump for a file that is damaged.
+    An id, ``crash:ID``, or a file, whose name has a slash or ends in .dump; without, the
+    latest. Raises Refused (ENOENT), UsageError.
     """
-    if is_dump_file(which):
-        return read_dump_file(which), which
-    number = which.removeprefix("crash:")
-    if not (number.isascii() and number.isdigit()):
+    if which is not None and is_dump_file(which):
+        return read_dump_file(which), None
+    number = None if which is None else which.removeprefix("crash:")
+    if number is not None and not (number.isascii() and number.isdigit()):
         raise UsageError(
-            f"{shorten(which)} is no crash: expected an id, or a file such as ./7.dump"
+            f"{shorten(number)} is no crash: expected an id, or a file such as ./7.dump"
         )
     from bhyvesim.store.dumps import read_crash
 
     with session.store.reading() as transaction:
-        row = transaction.crash(int(number[:20]))
-        return read_crash(transaction, row), f"crash:{row.id}"
+        row = transaction.crash(None if number is None else int(number[:20]))
+        return read_crash(transaction, row), row.id
 
 
 def is_dump_file(which: str) -> bool:

@@ -121,6 +121,13 @@ class History:
         spec = self.past(self.after(event)).spec
         return Past(spec, new_machine(spec), "none", f"before event {event.number}")
 
+    def newest(self) -> Past:
+        """The machine as the last event left it; before it was destroyed, if it was."""
+        last = self.past(self.after(self.events[-1]) if self.events else self.find("0"))
+        if last.state == "destroyed":
+            return self.past_before(self.events[-1])
+        return last
+
     def cuts(self, gpa: int) -> list[int]:
         """The moments, newest first, with which the tables around *gpa* may have changed."""
         with self.store.reading() as transaction:

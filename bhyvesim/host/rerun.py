@@ -115,7 +115,7 @@ class _Watch:
         )
 
     def _now(self) -> tuple[bool, int]:
-        return self._gpt.leaves[self._page >> 9] is not None, self._gpt.entry(self._page)
+        return self._gpt.has_leaf(self._page << PAGE_SHIFT), self._gpt.entry(self._page)
 
 
 class Compared(NamedTuple):

@@ -283,6 +283,10 @@ class Transaction:
         row: dict[str, Column] = {"vm": vm, "time_ns": str(time_ns), "head": head, "record": record}
         return self._insert("crash", row)
 
+    def remove_crash(self, crash_id: int) -> None:
+        """Forget a crash dump."""
+        self._query("DELETE FROM crash WHERE id = ?", crash_id)
+
     def _insert(self, table: str, columns: Mapping[str, Column], verb: str = "INSERT") -> int:
         names = ", ".join(f'"{name}"' for name in columns)
         marks = ", ".join("?" * len(columns))

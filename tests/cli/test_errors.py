@@ -110,7 +110,7 @@ def test_an_alias_bomb_is_refused_at_once(cli, vm_file):
         (["touch", "--gpa", "0", "--len", "0"], "invalid value for --len: 0 is no length"),
         (["touch", "--gpa", "0", "--access", "7"], "invalid value for '--access'"),
         (["list", "--format", "xml"], "invalid value for '--format'"),
-        (["crash", "show", "x"], "invalid value for '[ID]'"),
+        (["crash", "show", "x"], "'x' is no crash: expected an id"),
         (["destroy", "--all", "--vm=x"], "--all and --vm exclude each other"),
         (["--get-mem"], "ambiguous option -- get-mem (could be --get-memmap, --get-memseg)"),
         (["--get-memmaps"], "illegal option -- get-memmaps"),

@@ -15,6 +15,8 @@ from bhyvesim.cli.params import (
     vm_option,
 )
 from bhyvesim.cli.session import Session
+from bhyvesim.cli.subject import is_dump_file, read_dump_file
+from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import UsageError
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.lint.review import review
@@ -110,6 +112,9 @@ def explain(session: Session, subject: str | None, fmt: str) -> None:
     A CODE is one that 'check' prints, or revision-14042 and the like. CRASH is the id of
     a crash dump; without one, the last of the VM is meant, or the last there is.
     """
+    if subject is not None and is_dump_file(subject):
+        _tell(fmt, read_dump_file(subject), None)
+        return
     if subject is not None and not subject.isdigit():
         _explain_code(subject)
         return
@@ -124,19 +129,23 @@ def explain(session: Session, subject: str | None, fmt: str) -> None:
         else:
             row = transaction.crash()
         dump = read_crash(transaction, row)
+    _tell(fmt, dump, row.id)
+
+
+def _tell(fmt: str, dump: CrashDump, number: int | None) -> None:
     text = tell(dump)
     if fmt == "json":
         data = {
-            "crash": row.id,
-            "vm": row.vm,
+            "crash": number,
+            "vm": dump.vm,
             "function": dump.function,
             "message": dump.message,
             "facts": dict(dump.facts),
             "text": text,
         }
         text = json.dumps(data, indent=2) + "\n"
-    else:
-        text = f"crash {row.id}: {text}"
+    elif number is not None:
+        text = f"crash {number}: {text}"
     sys.stdout.write(text)
 
 

@@ -8,22 +8,25 @@ import time
 
 import click
 
+from bhyvesim.cli.files import write_whole
 from bhyvesim.cli.group import Group
 from bhyvesim.cli.params import (
     format_option,
     revision_option,
 )
 from bhyvesim.cli.session import Format, Session
+from bhyvesim.cli.subject import crash_dump, read_dump_file
+from bhyvesim.errors import Refused
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.report import crash as layouts
 from bhyvesim.report.model import Column, Report
-from bhyvesim.store.dumps import read_crash
-from bhyvesim.store.rows import Damaged
+from bhyvesim.store.dumps import head_of
+from bhyvesim.store.rows import Damaged, VmRow
 
 
 @click.group(cls=Group)
 def crash() -> None:
-    """List and show crash dumps."""
+    """List, show, export, import and remove crash dumps."""
 
 
 @crash.command("list")
@@ -55,7 +58,7 @@ def list_crashes(session: Session, fmt: Format | None) -> None:
 
 
 @crash.command("show")
-@click.argument("crash_id", metavar="[ID]", type=int, required=False)
+@click.argument("which", metavar="[ID|FILE]", required=False)
 @click.option(
     "--format",
     "fmt",
@@ -66,11 +69,13 @@ def list_crashes(session: Session, fmt: Format | None) -> None:
 )
 @revision_option
 @click.pass_obj
-def show(session: Session, crash_id: int | None, fmt: str) -> None:
-    """Show a crash dump, the latest without an ID."""
-    with session.store.reading() as transaction:
-        row = transaction.crash(crash_id)
-        crash = layouts.Crash(row.id, read_crash(transaction, row))
+def show(session: Session, which: str | None, fmt: str) -> None:
+    """Show a crash dump, the latest without an ID.
+
+    A FILE has a slash in its name, or ends in .dump.
+    """
+    dump, number = crash_dump(session, which)
+    crash = layouts.Crash(number or 1, dump)
     if fmt == "fma":
         text = layouts.fma(crash, session.now_ns() / 1e9)
     elif fmt == "mdb":
@@ -80,3 +85,52 @@ def show(session: Session, crash_id: int | None, fmt: str) -> None:
     else:
         text = layouts.console(crash)
     sys.stdout.write(text)
+
+
+@crash.command("export")
+@click.argument("which", metavar="ID")
+@click.option("-o", "--output", metavar="FILE", required=True, help="The file to write.")
+@revision_option
+@click.pass_obj
+def export(session: Session, which: str, output: str) -> None:
+    """Write a crash dump to a file, which every inspecting command takes with --crash."""
+    from bhyvesim.crash.dump import encode
+
+    dump, number = crash_dump(session, which)
+    write_whole(output, encode(dump))
+    session.note(f"wrote crash {number} to {output}")
+
+
+@crash.command("import")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@revision_option
+@click.pass_obj
+def import_dumps(session: Session, files: tuple[str, ...]) -> None:
+    """Store crash dumps from files. All are looked at before one is stored."""
+    from bhyvesim.crash.dump import encode
+
+    dumps = [read_dump_file(path) for path in files]
+    with session.store.writing() as transaction:
+        numbers = [
+            transaction.add_crash(dump.vm, dump.time_ns, head_of(dump), encode(dump))
+            for dump in dumps
+        ]
+    for path, number in zip(files, numbers, strict=True):
+        session.note(f"stored {path} as crash {number}")
+
+
+@crash.command("rm")
+@click.argument("ids", metavar="ID...", type=int, nargs=-1, required=True)
+@click.pass_obj
+def remove(session: Session, ids: tuple[int, ...]) -> None:
+    """Remove crash dumps. One that a VM ended with stays until the VM is destroyed."""
+    with session.store.writing() as transaction:
+        for number in ids:
+            transaction.crash(number)
+            for row in transaction.vms():
+                if isinstance(row, VmRow) and row.moment.crash == number:
+                    raise Refused(
+                        "EBUSY", f"{row.name} ended with crash {number}: destroy it first"
+                    )
+            transaction.remove_crash(number)
+    session.note(f"removed {len(ids)} crash dump{'s' * (len(ids) != 1)}")

@@ -31,7 +31,7 @@ from bhyvesim.kernel.gpt.leaf import (
     runs_of,
     without,
 )
-from bhyvesim.kernel.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_SHIFT, LEAVES
+from bhyvesim.kernel.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_SHIFT, LEAVES, REACH
 from bhyvesim.kernel.gpt.steps import StepFunction
 from bhyvesim.kernel.pte import PteFormat
 from bhyvesim.prot import WRITE
@@ -303,6 +303,10 @@ class Gpt(ABC):
             if bits & bit:
                 return cls + (page << PAGE_SHIFT)
         return 0
+
+    def has_leaf(self, gpa: int) -> bool:
+        """Whether there is a leaf table over *gpa*."""
+        return 0 <= gpa < REACH and self.leaves[gpa >> LEAF_SHIFT] is not None
 
     def pieces(self, pages: range) -> Iterator[Piece]:
         """The leaves of *pages*: a partial first, runs of whole ones, a partial last.
