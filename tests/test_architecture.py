@@ -17,6 +17,7 @@ LAYERS = {
     "span": 0,
     "prot": 0,
     "text": 0,
+    "values": 0,
     "kernel.functions": 1,
     "kernel.calls": 2,
     "kernel.pte": 3,

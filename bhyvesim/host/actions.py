@@ -6,7 +6,7 @@ An action goes through stages; after each the machine is at a moment that histor
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 from bhyvesim.errors import BadValue
@@ -14,12 +14,13 @@ from bhyvesim.kernel.machine import Machine
 from bhyvesim.ops.operation import Operation
 from bhyvesim.ops.operations import read_operation
 from bhyvesim.units import MIB
+from bhyvesim.values import Value
 from bhyvesim.vm import life
 from bhyvesim.vm.layouts import LAYOUTS, Layout
 from bhyvesim.vm.spec import VmSpec
 
 
-class Action(ABC):
+class Action(Value, ABC):
     """One thing that is asked of a VM. ``word`` is its name, for people and in dumps."""
 
     stages: ClassVar[tuple[str, ...]]
@@ -46,7 +47,6 @@ class Action(ABC):
         return {"action": self.word}
 
 
-@dataclass(frozen=True, slots=True)
 class Create(Action):
     """Allocate, map and boot a VM."""
 
@@ -68,7 +68,6 @@ class Create(Action):
         return _booted(value)
 
 
-@dataclass(frozen=True, slots=True)
 class Reboot(Action):
     """VM_REINIT, the devmem mapped again, the guest booted."""
 
@@ -86,7 +85,6 @@ class Reboot(Action):
         return {**_booted(value.booted), "lost": sum(pages for _, pages in value.lost)}
 
 
-@dataclass(frozen=True, slots=True)
 class Destroy(Action):
     """The end of a VM as the kernel does it."""
 
@@ -105,7 +103,6 @@ class Destroy(Action):
         return {"leaked": value}
 
 
-@dataclass(frozen=True, slots=True)
 class PowerOff(Action):
     """The guest stops; its memory stays."""
 
@@ -119,7 +116,6 @@ class PowerOff(Action):
         done("power-off")
 
 
-@dataclass(frozen=True, slots=True)
 class SetMemory(Action):
     """RAM for a VM that has none, bhyve's way: rounded up to 2 MiB, and no ROM.
 
@@ -130,7 +126,7 @@ class SetMemory(Action):
 
     stages: ClassVar[tuple[str, ...]] = ("memory",)
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if self.mebibytes <= 0:
             raise BadValue(f"{self.mebibytes} MiB of memory", "a number from 1 on")
 
@@ -169,7 +165,6 @@ class Values(NamedTuple):
     lost: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Do(Action):
     """Operations on the machine as it is, one after the other."""
 

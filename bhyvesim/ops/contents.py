@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from bhyvesim.errors import BadValue
@@ -28,7 +27,6 @@ class Bytes(NamedTuple):
     access: Access | None
 
 
-@dataclass(frozen=True, slots=True)
 class _Contents(Operation):
     """At *gpa* through the guest, or at *segoff* of the segment *segid*."""
 
@@ -36,7 +34,7 @@ class _Contents(Operation):
     segid: int | None = None
     segoff: int = 0
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if (self.gpa is None) == (self.segid is None) or (self.gpa is not None and self.segoff):
             raise BadValue(f"{self.op} of no one place", "gpa, or segid and segoff")
 
@@ -48,7 +46,6 @@ class _Contents(Operation):
         return {"ok": 0} if value.access is None else shown_access(value.access)
 
 
-@dataclass(frozen=True, slots=True)
 class Read(_Contents):
     """Read *length* bytes."""
 
@@ -57,8 +54,8 @@ class Read(_Contents):
     op: ClassVar[str] = "read"
     keys: ClassVar[tuple[Key, ...]] = (*_WHERE, Key("len", "length", k.content_length))
 
-    def __post_init__(self) -> None:
-        _Contents.__post_init__(self)
+    def check(self) -> None:
+        super().check()
         k.content_length(self.length)
 
     def perform(self, machine: Machine) -> Bytes:
@@ -68,10 +65,9 @@ class Read(_Contents):
         return Bytes(contents.read_segment(machine, self.segid, self.segoff, self.length), None)
 
     def shown(self, value: Bytes) -> Result:
-        return {**super(Read, self).shown(value), "data": value.data.hex()}
+        return {**super().shown(value), "data": value.data.hex()}
 
 
-@dataclass(frozen=True, slots=True)
 class Write(_Contents):
     """Write *data*."""
 
@@ -88,7 +84,6 @@ class Write(_Contents):
         return Bytes(b"", None)
 
 
-@dataclass(frozen=True, slots=True)
 class Fill(_Contents):
     """Write *length* bytes of the value *byte*."""
 
@@ -102,8 +97,8 @@ class Fill(_Contents):
         Key.of("byte", k.byte),
     )
 
-    def __post_init__(self) -> None:
-        _Contents.__post_init__(self)
+    def check(self) -> None:
+        super().check()
         k.content_length(self.length)
         k.byte(self.byte)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bhyvesim.errors import BadValue
@@ -20,7 +19,6 @@ from bhyvesim.ops.operation import Operation, Result
 from bhyvesim.prot import BY
 
 
-@dataclass(frozen=True, slots=True)
 class Create(Operation):
     """Start a fresh machine."""
 
@@ -56,7 +54,6 @@ class Create(Operation):
         raise BadValue("create of a machine that is there", "a fresh one")
 
 
-@dataclass(frozen=True, slots=True)
 class AllocMemseg(Operation):
     """VM_ALLOC_MEMSEG."""
 
@@ -77,7 +74,6 @@ class AllocMemseg(Operation):
         machine.alloc_memseg(self.segid, self.length, self.name, self.host_pfn)
 
 
-@dataclass(frozen=True, slots=True)
 class MmapMemseg(Operation):
     """VM_MMAP_MEMSEG."""
 
@@ -107,7 +103,6 @@ class MmapMemseg(Operation):
         machine.mmap_memseg(self.gpa, self.segid, self.segoff, self.length, self.prot, self.wired)
 
 
-@dataclass(frozen=True, slots=True)
 class MunmapMemseg(Operation):
     """VM_MUNMAP_MEMSEG."""
 
@@ -121,7 +116,6 @@ class MunmapMemseg(Operation):
         machine.munmap_memseg(self.gpa, self.length)
 
 
-@dataclass(frozen=True, slots=True)
 class Access(Operation):
     """Accesses of *npages* pages in ascending order, by a vCPU or a device."""
 
@@ -138,7 +132,7 @@ class Access(Operation):
         Key.of("by", k.one_of(BY), "vcpu"),
     )
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if self.by == "device":
             check_hold(self.prot)
 
@@ -162,7 +156,6 @@ def shown_access(access: AccessResult) -> Result:
     return result
 
 
-@dataclass(frozen=True, slots=True)
 class AccessBatch(Operation):
     """A vCPU's accesses of single pages, each for itself."""
 
@@ -187,7 +180,6 @@ class AccessBatch(Operation):
         return {"ok": value.ok, "mapped": value.mapped, "faults": faults}
 
 
-@dataclass(frozen=True, slots=True)
 class Hold(Operation):
     """A hold on a page, kept until it is released."""
 
@@ -204,7 +196,6 @@ class Hold(Operation):
         return {"fault": value.fault, "gpa": value.gpa} if value.id is None else {"ok": value.id}
 
 
-@dataclass(frozen=True, slots=True)
 class Release(Operation):
     """The end of a hold; *dirty*: its holder wrote to the page."""
 
@@ -224,7 +215,6 @@ class Release(Operation):
         return {"ok": 0, "unmapped": value}
 
 
-@dataclass(frozen=True, slots=True)
 class NptOp(Operation):
     """VM_NPT_OPERATION, by its raw number."""
 
@@ -250,7 +240,6 @@ class NptOp(Operation):
         return {"ok": value.value, "bitmap": value.bitmap.hex()}
 
 
-@dataclass(frozen=True, slots=True)
 class TrackDirtyPages(Operation):
     """VM_TRACK_DIRTY_PAGES."""
 
@@ -267,7 +256,6 @@ class TrackDirtyPages(Operation):
         return {"ok": 0, "bitmap": value.hex()}
 
 
-@dataclass(frozen=True, slots=True)
 class Stats(Operation):
     """The memory statistics of vCPU 0."""
 
@@ -281,7 +269,6 @@ class Stats(Operation):
         return {"ok": 0, "resident_bytes": value.resident, "wired_bytes": value.wired}
 
 
-@dataclass(frozen=True, slots=True)
 class Reinit(Operation):
     """VM_REINIT."""
 
@@ -291,7 +278,6 @@ class Reinit(Operation):
         machine.reinit()
 
 
-@dataclass(frozen=True, slots=True)
 class Destroy(Operation):
     """The end of the VM."""
 
@@ -304,7 +290,6 @@ class Destroy(Operation):
         return {"ok": 0, "leaked_nodes": value}
 
 
-@dataclass(frozen=True, slots=True)
 class Dump(Operation):
     """The whole state."""
 

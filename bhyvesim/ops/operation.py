@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Self
 from bhyvesim.errors import KernelHang, KernelPanic, Refused
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.ops.keys import Key, read_keys
+from bhyvesim.values import Value
 
 Result = dict[str, Any]
 
 
-class Operation(ABC):
+class Operation(Value, ABC):
     """One thing to do to a machine; each operation is a class of its own.
 
     ``changes``: whether it may change the machine; ``guest``: whether the guest itself does
