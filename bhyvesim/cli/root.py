@@ -105,7 +105,7 @@ class LazyGroup(Group):
 
 _EPILOG = """\b
 bhyvectl's own manner works as well:
-  bhyvesim --vm=NAME --get-memmap --get-memseg --get-lowmem --get-highmem
+  bhyvesim --vm=NAME --get-memmap [--graph] --get-memseg --get-lowmem --get-highmem
            --get-eptp --get-gpa-pmap=GPA --get-stats
            --set-mem=MB --force-reset --force-poweroff --destroy
   bhyvesim --create --vm=NAME | --create --config=FILE [--vm=NAME] [--replace]
