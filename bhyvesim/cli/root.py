@@ -47,6 +47,8 @@ COMMANDS = {
     "walk": ("walk", "walk", "Walk the tables for an address, and say what is allowed there."),
     "gpt": ("gpt", "gpt", "Show the page table, alike neighbours as one row."),
     "find": ("find", "find", "Find what maps a host page, or holds an entry."),
+    "leaks": ("leaks", "leaks", "Show what is allocated and for whom; status 1 on a leak."),
+    "fsck": ("fsck", "fsck", "Check the tables; status 1 when they are damaged."),
     "replay": ("replay", "replay", "Run recorded operations, a result a line."),
 }
 
@@ -116,7 +118,7 @@ class LazyGroup(Group):
 
 _EPILOG = """\b
 bhyvectl's own manner works as well:
-  bhyvesim --vm=NAME --get-memmap --get-memseg --get-lowmem --get-highmem
+  bhyvesim --vm=NAME --get-memmap [--graph] --get-memseg --get-lowmem --get-highmem
            --get-eptp --get-gpa-pmap=GPA --get-stats
            --set-mem=MB --force-reset --force-poweroff --destroy
   bhyvesim --create --vm=NAME | --create --config=FILE [--vm=NAME] [--replace]

@@ -24,6 +24,7 @@ OURS = {
     "crash": True,
     "revision-file": True,
     "replace": False,
+    "graph": False,
     "quiet": False,
 }
 # Options of the subcommands' root, which therefore do not decide for bhyvectl's manner.
@@ -64,6 +65,8 @@ def main(argv: Sequence[str], session: Session) -> int:
 
         revision_file.read(options["revision-file"])
     fmt = _format(options.get("format"))
+    if "graph" in options and fmt == "json":
+        raise UsageError("--graph is a picture: expected --format=plain or --format=table")
     if "create" in options:
         _create(session, options)
     if "set-mem" in options:
@@ -87,6 +90,8 @@ def _options(argv: Sequence[str]) -> dict[str, str]:
     for name in ("config", "replace"):
         if name in options and "create" not in options:
             raise UsageError(f"--{name} goes with --create")
+    if "graph" in options and "get-memmap" not in options:
+        raise UsageError("--graph goes with --get-memmap")
     return options
 
 
@@ -148,12 +153,29 @@ def _show_maps(session: Session, options: dict[str, str], fmt: Format | None) ->
     if "get-memseg" in wanted:
         session.emit(segments(maps.segs), fmt)
     if "get-memmap" in wanted:
-        session.emit(memory_map(maps.segs, maps.memmaps), fmt)
+        if "graph" in options:
+            _draw(maps, fmt)
+        else:
+            session.emit(memory_map(maps.segs, maps.memmaps), fmt)
     for name in ("lowmem", "highmem"):
         if f"get-{name}" in wanted:
             from bhyvesim.report.bhyvectl import ram_extent
 
             session.emit(ram_extent(name, maps.segs, maps.memmaps), fmt)
+
+
+def _draw(maps: Maps, fmt: Format | None) -> None:
+    """The memory map as a picture: as wide as the terminal; elsewhere, in ASCII for 80 columns."""
+    import sys
+
+    from bhyvesim.cli.pages import PIPED, usual, width
+    from bhyvesim.report.graph import ASCII, BLOCKS, memory_graph
+
+    pretty = (fmt or usual("table")) == "table"
+    marks = BLOCKS if pretty and "utf" in (sys.stdout.encoding or "").lower() else ASCII
+    lines = memory_graph(maps.segs, maps.memmaps, width() if pretty else PIPED, marks)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))
+    sys.stdout.flush()
 
 
 def _show_tables(
