@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bhyvesim.cli.session import Session
@@ -25,13 +25,15 @@ _DUMP = ".dump"  # what the name of a dump in a file ends in, or it has a slash
 class Subject:
     """A machine to look at, the VM's name, and a line that says what it is.
 
-    *label* tells it from others: ``testvm``, ``testvm@2.1``, ``crash:7``.
+    *label* tells it from others: ``testvm``, ``testvm@2.1``, ``crash:7``. *seq* is
+    the moment of its life, if it is a past one.
     """
 
     name: str
     machine: Machine
     title: str
     label: str
+    seq: int | None = None
 
 
 def subject(session: Session) -> Subject:
@@ -73,12 +75,14 @@ def of_past(session: Session, name: str, when: str) -> Subject:
     from bhyvesim.host.history import History
 
     history = History(session.store, name)
-    past = history.past(history.find(when))
+    place = history.find(when)
+    past = history.past(place)
     if past.state == "destroyed":
         raise UsageError(
             f"--at {shorten(when)}: {name} was destroyed then: expected a moment before"
         )
-    return of_machine(name, past.state, past.machine, past.when, when)
+    made = of_machine(name, past.state, past.machine, past.when, when)
+    return replace(made, seq=place.seq)
 
 
 def of_crash(session: Session, which: str) -> Subject:

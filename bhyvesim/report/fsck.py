@@ -28,19 +28,28 @@ class FsckFinding:
 
 @dataclass(frozen=True, slots=True)
 class Fsck:
-    """`bhyvesim fsck`: what does not hold of tables, memmaps and counter; ``ok`` without damage."""
+    """`bhyvesim fsck`: what does not hold of tables, memmaps and counter; ``ok`` without damage.
+
+    ``drifted``: the events in which the counter of a stored VM went wrong, a line each.
+    """
 
     vm: str
     state: str
     ok: bool
     findings: tuple[FsckFinding, ...]
+    drifted: tuple[str, ...]
 
 
-def fsck_page(title: str, vm: str, state: str, findings: Sequence[Finding]) -> Page:
-    """The verdict on a VM of which all that does not hold is in *findings*."""
+def fsck_page(
+    title: str, vm: str, state: str, findings: Sequence[Finding], drifted: Sequence[str]
+) -> Page:
+    """The verdict on a VM of which all that does not hold is in *findings*.
+
+    *drifted* says when its counter went wrong, where that is known.
+    """
     ok = not any(f.damage for f in findings)
     told = tuple(FsckFinding(f.kind, f.damage, f.gpa, f.pages, f.message) for f in findings)
-    record = Fsck(vm, state, ok, told)
+    record = Fsck(vm, state, ok, told, tuple(drifted))
     return Page(record, lambda width: _lines(title, record, width))
 
 
@@ -52,6 +61,9 @@ def _lines(title: str, fsck: Fsck, width: int | None) -> list[str]:
     lines = paragraph(title, width)
     if rows:
         lines += [*table(_COLUMNS, rows, width), ""]
+    for step in fsck.drifted:
+        lines += paragraph(step, width, "", "    ")
+    lines += [""] if fsck.drifted else []
     damaged = sum(f.damage for f in fsck.findings)
     kinds = f"{damaged} finding{'s' * (damaged != 1)} of damage"
     return lines + paragraph("all holds" if fsck.ok else kinds, width)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from bhyvesim.kernel.gpt.diff import gone
@@ -10,6 +10,7 @@ from bhyvesim.kernel.gpt.windows import entries_set
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.ops import ioctls as ops
 from bhyvesim.prot import EXEC, READ, WRITE
+from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
 from bhyvesim.vm.spec import TouchSpec, VmSpec
 
@@ -107,15 +108,21 @@ def lost_pages(machine: Machine, operation: Callable[[], object]) -> tuple[tuple
     before = machine.space.gpt.leaves.copy()
     slots = list(machine.slots)
     operation()
-    lost = gone(before, machine.space.gpt.leaves)
-    for freed in machine.freed_by(slots):
-        lost = [
+    runs = gone(before, machine.space.gpt.leaves)
+    return tuple(not_freed(runs, machine.freed_by(slots)))
+
+
+def not_freed(runs: Iterable[tuple[int, int]], freed: Iterable[Span]) -> Iterator[tuple[int, int]]:
+    """What of *runs* ``(gpa, end)`` is in no span of *freed*, as ``(gpa, pages)``."""
+    left = list(runs)
+    for span in freed:
+        left = [
             (at, to)
-            for start, end in lost
-            for at, to in ((start, min(end, freed.start)), (max(start, freed.end), end))
+            for start, end in left
+            for at, to in ((start, min(end, span.start)), (max(start, span.end), end))
             if at < to
         ]
-    return tuple((at, (end - at) >> PAGE_SHIFT) for at, end in lost)
+    yield from ((at, (end - at) >> PAGE_SHIFT) for at, end in left)
 
 
 def present_pages(machine: Machine) -> int:

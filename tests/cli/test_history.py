@@ -78,6 +78,25 @@ def test_at_works_on_every_inspecting_command(vm):
     assert "expected one of the two" in vm("gpt", "--at", "1", "--crash", "1", status=2).err
 
 
+def test_fsck_says_when_the_counter_went_wrong(vm):
+    out = vm("fsck", status=1).out
+    assert (
+        "event 2 step 1 (reinit): 1024 pages lost their entries, the counter fell by 513; of "
+        "memmaps that stayed: 512 pages at 0x100000000\n"
+    ) in out
+    vm("touch", "--gpa", "0", "--access", "x")
+    vm("reboot")
+    document = json.loads(vm("fsck", "--format=json", status=1).out)
+    assert [line.split(":")[0] for line in document["drifted"]] == [
+        "event 2 step 1 (reinit)",
+        "event 3 step 1 (reinit)",
+    ]
+    assert vm("fsck", "--at", "1").out.endswith("all holds\n")
+    assert json.loads(vm("fsck", "--at", "2", "--format=json", status=1).out)["drifted"] == [
+        document["drifted"][0]
+    ]
+
+
 def test_why(vm):
     lines = vm("why", "0x100001000").out.splitlines()
     heads = [line for line in lines if line.startswith("event")]

@@ -41,6 +41,11 @@ class Finding:
     pages: int | None = None
 
     @property
+    def of_counter(self) -> bool:
+        """Whether the kernel's counter is wrong."""
+        return self.kind in ("counter", "drift")
+
+    @property
     def damage(self) -> bool:
         return self.kind != "drift"
 
