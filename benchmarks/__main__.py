@@ -12,6 +12,7 @@ from pathlib import Path
 import pyperf
 
 from benchmarks.cases import COPIES, FAULTS, SIZES, memory_of, recorded_lines, recorded_operations
+from benchmarks.state import Cost, costs
 from bhyvesim.kernel.revisions import REVISIONS
 
 ROOT = Path(__file__).parent.parent
@@ -136,6 +137,15 @@ def other_table(times: dict[str, float]) -> str:
     return table(("work", "cost"), rows)
 
 
+def state_table(costs: dict[str, Cost]) -> str:
+    rows = [
+        (name, f"{c.bytes:,.0f}", duration(c.event), duration(c.moment), duration(c.everything))
+        for name, c in costs.items()
+    ]
+    heads = ("guest", "bytes an event", "an event", "any moment, a walk", "any moment, all of it")
+    return table(heads, rows)
+
+
 def command_table(times: dict[str, float]) -> str:
     base = times["import click, sqlite3"]
     rows = [(name, duration(t), f"{t / base:.2f}") for name, t in times.items()]
@@ -146,6 +156,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         commands = measure_commands(Path(name))
         times = measure_engine(Path(name))
+        states = costs()
     PAGE.write_text(
         f"""# Performance
 
@@ -165,6 +176,11 @@ Production kernels, RVI, bhyve's layout. 15844 panics on every guest across 512 
 ## The rest
 
 {other_table(times)}
+## Stored VMs and their past
+
+Events that touch one page each; any of their moments, looked at by a walk, and read whole.
+
+{state_table(states)}
 ## Commands
 
 Whole processes, one after the other. The state holds one VM.

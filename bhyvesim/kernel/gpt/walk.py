@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from bhyvesim.kernel.gpt.engine import Gpt
 from bhyvesim.kernel.gpt.levels import (
+    ENTRIES,
     LEAF_LEVEL,
     LEAF_SHIFT,
     REACH,
@@ -73,8 +74,20 @@ def walk(gpt: Gpt, gpa: int) -> list[WalkStep]:
 
 
 def _has_leaf(gpt: Gpt, gpa: int, level: int) -> bool:
-    """Whether the table of *level* over *gpa* exists, which means: some leaf below it does."""
+    """Whether the table of *level* over *gpa* exists, which means: some leaf below it does.
+
+    The leaf of *gpa* itself is looked at first: mostly it is there, and nothing else is read.
+    """
+    if gpt.has_leaf(gpa):
+        return True
     span = table_span(level)
-    first = gpa // span * span >> LEAF_SHIFT
-    end = max(first + 1, first + (span >> LEAF_SHIFT))
-    return any(leaf is not None for _, _, leaf in gpt.leaves.runs(first, end))
+    at = gpa // span * span >> LEAF_SHIFT
+    end = max(at + 1, at + (span >> LEAF_SHIFT))
+    stretch = ENTRIES
+    while at < end:
+        runs = gpt.leaves.runs(at, min(end, at + stretch))
+        if any(leaf is not None for _, _, leaf in runs):
+            return True
+        at += stretch
+        stretch *= 2
+    return False
