@@ -28,6 +28,8 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.installed-test
+	$(BIN)/python -m tools.schemas
+	$(BIN)/python -m tools.helps
 	$(BIN)/python -m tools.reference
 	$(BIN)/python -m tools.manpages
 	$(BIN)/mkdocs build --strict --quiet

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.sessions import ROOT, outputs, sessions
-from tools import manpages, reference
+from tools import helps, manpages, reference, schemas
 from tools.commands import all_commands
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -45,6 +45,15 @@ def test_the_reference_is_made_from_the_code(tmp_path):
     for name in reference.PAGES:
         made = (tmp_path / name).read_text(encoding="utf-8")
         assert made == (reference.FOLDER / name).read_text(encoding="utf-8"), "make docs"
+
+
+def test_the_output_schema_is_made_from_the_records():
+    made = schemas.output_schema()
+    assert made == (schemas.SCHEMAS / "output.schema.json").read_text(encoding="utf-8"), "make docs"
+
+
+def test_the_lines_of_help_are_the_commands_own():
+    assert helps.helps() == helps.PAGE.read_text(encoding="utf-8"), "make docs"
 
 
 def test_every_command_has_its_man_page(tmp_path):

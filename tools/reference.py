@@ -44,7 +44,8 @@ def _key_rows(key: str, value: dict[str, Any], schema: dict[str, Any]) -> str:
     row = f"| `{key}` | {_type(value, schema)} | {value.get('description', '')} |\n"
     for inner, what in value.get("properties", {}).items():
         row += _key_rows(f"{key}.{inner}", what, schema)
-    items = _resolved(value.get("items", {}), schema)
+    items = value.get("items", {})
+    items = {} if isinstance(items, list) else _resolved(items, schema)
     for inner, what in items.get("properties", {}).items():
         row += _key_rows(f"{key}[].{inner}", what, schema)
     return row

@@ -9,47 +9,48 @@ from click.shell_completion import CompletionItem
 
 from bhyvesim import __version__
 from bhyvesim.cli.group import CommandMissing, Group
+from bhyvesim.cli.helps import HELPS
 from bhyvesim.cli.params import revision_option, vm_option
 from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
 
-# name: (module, attribute, the line in --help)
+# name: (module, attribute); its line in --help is its docstring's first (cli/helps.py)
 COMMANDS = {
-    "create": ("lifecycle", "create", "Allocate, map and boot a VM from its description."),
-    "list": ("inspect", "list_vms", "List the VMs: state, kernel, memory, resident pages."),
-    "reboot": ("lifecycle", "reboot", "Reinit the VM, map its ROM again, boot its guest."),
-    "touch": ("lifecycle", "touch", "Let the guest access memory."),
-    "hold": ("lifecycle", "hold", "Hold a page, as a mapping of guest space does."),
-    "release": ("lifecycle", "release", "Release a page that is held."),
-    "alloc-memseg": ("memory", "alloc_memseg", "Allocate a memory segment (VM_ALLOC_MEMSEG)."),
-    "map": ("memory", "map_memseg", "Map a part of a segment into the guest (VM_MMAP_MEMSEG)."),
-    "unmap": ("memory", "unmap", "Take a memmap away (VM_MUNMAP_MEMSEG)."),
-    "peek": ("contents", "peek", "Read memory, and show it in hex."),
-    "poke": ("contents", "poke", "Write an integer to memory."),
-    "fill": ("contents", "fill", "Write bytes of one value to memory."),
-    "dirty": ("tracking", "dirty", "Get, set or reset the dirty bits of a range."),
-    "npt": ("tracking", "npt", "Any VM_NPT_OPERATION, by its number."),
-    "track-dirty": ("tracking", "track_dirty", "Read and clear the dirty bits of a range."),
-    "destroy": ("lifecycle", "destroy", "Destroy a VM as the kernel does, and check for leaks."),
-    "crash": ("crash", "crash", "List, show, export, import and remove crash dumps."),
-    "log": ("history", "log", "List the events of a VM."),
-    "undo": ("history", "undo", "Take the last event of a VM back."),
-    "why": ("history", "why", "Tell who changed the page-table entry of an address."),
-    "diff": ("diff", "diff", "Show what differs in maps, tables, entries and counters."),
-    "run": ("scenarios", "run", "Run scenarios on every kernel of their matrix."),
-    "matrix": ("matrix", "matrix", "Say on which kernels VMs are safe."),
-    "check": ("advice", "check", "Review VM descriptions without running them."),
-    "explain": ("advice", "explain", "Explain a panic with the numbers of its case."),
-    "import": ("importing", "import_vm", "Write descriptions from other programs' files."),
-    "config": ("starting", "config", "Write a commented VM description to begin with."),
-    "completion": ("starting", "completion", "Print the completion script of a shell."),
-    "schema": ("schema", "schema", "Print the JSON Schema of VM descriptions or scenarios."),
-    "walk": ("walk", "walk", "Walk the tables for an address, and say what is allowed there."),
-    "gpt": ("gpt", "gpt", "Show the page table, alike neighbours as one row."),
-    "find": ("find", "find", "Find what maps a host page, or holds an entry."),
-    "leaks": ("leaks", "leaks", "Show what is allocated and for whom; status 1 on a leak."),
-    "fsck": ("fsck", "fsck", "Check the tables; status 1 when they are damaged."),
-    "replay": ("replay", "replay", "Run recorded operations, a result a line."),
+    "create": ("lifecycle", "create"),
+    "list": ("inspect", "list_vms"),
+    "reboot": ("lifecycle", "reboot"),
+    "touch": ("lifecycle", "touch"),
+    "hold": ("lifecycle", "hold"),
+    "release": ("lifecycle", "release"),
+    "alloc-memseg": ("memory", "alloc_memseg"),
+    "map": ("memory", "map_memseg"),
+    "unmap": ("memory", "unmap"),
+    "peek": ("contents", "peek"),
+    "poke": ("contents", "poke"),
+    "fill": ("contents", "fill"),
+    "dirty": ("tracking", "dirty"),
+    "npt": ("tracking", "npt"),
+    "track-dirty": ("tracking", "track_dirty"),
+    "destroy": ("lifecycle", "destroy"),
+    "crash": ("crash", "crash"),
+    "log": ("history", "log"),
+    "undo": ("history", "undo"),
+    "why": ("history", "why"),
+    "diff": ("diff", "diff"),
+    "run": ("scenarios", "run"),
+    "matrix": ("matrix", "matrix"),
+    "check": ("advice", "check"),
+    "explain": ("advice", "explain"),
+    "import": ("importing", "import_vm"),
+    "config": ("starting", "config"),
+    "completion": ("starting", "completion"),
+    "schema": ("schema", "schema"),
+    "walk": ("walk", "walk"),
+    "gpt": ("gpt", "gpt"),
+    "find": ("find", "find"),
+    "leaks": ("leaks", "leaks"),
+    "fsck": ("fsck", "fsck"),
+    "replay": ("replay", "replay"),
 }
 
 
@@ -74,7 +75,7 @@ class LazyGroup(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, attribute, _ = COMMANDS[cmd_name]
+        module, attribute = COMMANDS[cmd_name]
         command = getattr(import_module(f"bhyvesim.cli.commands.{module}"), attribute)
         assert isinstance(command, click.Command)
         return command
@@ -95,8 +96,8 @@ class LazyGroup(Group):
         from bhyvesim.cli.bhyvectl.options import SIMULATED
 
         known = [
-            CompletionItem(name, help=line)
-            for name, (_, _, line) in COMMANDS.items()
+            CompletionItem(name, help=HELPS[name])
+            for name in COMMANDS
             if name.startswith(incomplete)
         ]
         # The root's own options; click's group would load every command to see if it is hidden.
@@ -113,7 +114,7 @@ class LazyGroup(Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+            formatter.write_dl([(name, HELPS[name]) for name in COMMANDS])
 
 
 _EPILOG = """\b

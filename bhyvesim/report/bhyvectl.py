@@ -2,14 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from bhyvesim.kernel.gpt.levels import ROOT_LEVEL
 from bhyvesim.kernel.gpt.walk import table_frame, walk
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.memory import Memmap, Memseg
-from bhyvesim.report.model import Column, Report
+from bhyvesim.report.model import Column, Hex, Report, plain
 from bhyvesim.units import GIB, PAGE_SHIFT
+from bhyvesim.values import Value
+
+
+class PmapStep(Value):
+    """One table on the way, and the entry used of it."""
+
+    level: int
+    table: int
+    index: int
+    entry: Hex
+    flags: tuple[str, ...]
+
+
+class Pmap(Value):
+    """The way to an address."""
+
+    gpa: int
+    walk: tuple[PmapStep, ...]
+
+
+class GpaPmap(Value):
+    """`--get-gpa-pmap`: the walk to an address, from the root down."""
+
+    gpa_pmap: Pmap
+
+    KEYS: ClassVar[Mapping[str, str]] = {"gpa_pmap": "gpa-pmap"}
+
+
+class RootPointer(Value):
+    """What a vCPU's control structure holds."""
+
+    cpu: int
+    value: Hex
+
+
+class Eptp(Value):
+    """`--get-eptp`: the pointer to the root table."""
+
+    eptp: RootPointer
+
+
+class Counters(Value):
+    """Bytes; a revision without wired memory has no such key."""
+
+    cpu: int
+    resident: int
+    wired: int | None
+
+    KEYS: ClassVar[Mapping[str, str]] = {"resident": "Resident memory", "wired": "Wired memory"}
+    ABSENT: ClassVar[Sequence[str]] = ("wired",)
+
+
+class Stats(Value):
+    """`--get-stats`: memory counters in bytes."""
+
+    stats: Counters
+
+
+class RamExtent(Value):
+    """Where RAM begins, and how many bytes there are."""
+
+    gpa: int
+    len: int
+
+
+class Lowmem(Value):
+    """`--get-lowmem`: the RAM below 4 GiB."""
+
+    lowmem: RamExtent
+
+
+class Highmem(Value):
+    """`--get-highmem`: the RAM from 4 GiB on."""
+
+    highmem: RamExtent
+
 
 _EPTP_WRITE_BACK, _EPTP_FOUR_LEVELS, _EPTP_ACCESSED_DIRTY = 6, 3 << 3, 1 << 6
 
@@ -25,19 +102,12 @@ def gpa_pmap(machine: Machine, gpa: int) -> Report:
         (str(s.level), f"{s.table:#x}", str(s.slot), f"{s.entry:#x}", _flags(machine, s.entry))
         for s in steps
     )
-    data = [
-        {
-            "level": s.level,
-            "table": s.table,
-            "index": s.slot,
-            "entry": f"{s.entry:#x}",
-            "flags": list(machine.npt.flags(s.entry)),
-        }
+    record = tuple(
+        PmapStep(s.level, s.table, s.slot, f"{s.entry:#x}", tuple(machine.npt.flags(s.entry)))
         for s in steps
-    ]
+    )
     columns = tuple(map(Column, ("LEVEL", "TABLE", "INDEX", "ENTRY", "FLAGS")))
-    pmap = {"gpa": gpa, "walk": data}
-    return Report(columns, rows, {"gpa-pmap": pmap}, exact + "\n", empty="out of reach")
+    return Report(columns, rows, GpaPmap(Pmap(gpa, record)), exact + "\n", empty="out of reach")
 
 
 def _flags(machine: Machine, entry: int) -> str:
@@ -63,21 +133,21 @@ def eptp(machine: Machine, cpu: int) -> Report:
     exact = f"{name}[{cpu}]\t\t0x{root:016x}\n"
     columns = (Column("NAME"), Column("VALUE"))
     rows = ((f"{name}[{cpu}]", f"0x{root:016x}"),)
-    return Report(columns, rows, {"eptp": {"cpu": cpu, "value": f"0x{root:016x}"}}, exact)
+    return Report(columns, rows, Eptp(RootPointer(cpu, f"0x{root:016x}")), exact)
 
 
 def stats(machine: Machine, cpu: int) -> Report:
     """The memory counters, in bytes; vCPU 0 alone carries them. Source: bhyvectl.c, --get-stats."""
     shown = machine.stats()
-    counters = {"Resident memory": shown.resident}
-    if shown.wired is not None:
-        counters["Wired memory"] = shown.wired
-    if cpu != 0:
-        counters = dict.fromkeys(counters, 0)
+    here = cpu == 0
+    wired = None if shown.wired is None else shown.wired * here
+    record = Stats(Counters(cpu, shown.resident * here, wired))
+    counters = plain(record.stats)
+    del counters["cpu"]
     exact = f"vcpu{cpu} stats:\n" + "".join(f"{n:<40}\t{v}\n" for n, v in counters.items())
     rows = tuple((name, str(value)) for name, value in counters.items())
     columns = (Column("STATISTIC"), Column("BYTES", True))
-    return Report(columns, rows, {"stats": {"cpu": cpu, **counters}}, exact)
+    return Report(columns, rows, record, exact)
 
 
 def ram_extent(name: str, segs: Sequence[Memseg], memmaps: Sequence[Memmap]) -> Report:
@@ -92,4 +162,6 @@ def ram_extent(name: str, segs: Sequence[Memseg], memmaps: Sequence[Memmap]) -> 
     columns = tuple(map(Column, ("NAME", "ADDRESS", "BYTES")))
     rows = ((name, f"0x{gpa:016x}", str(length)),)
     exact = f"{name}\t\t0x{gpa:016x}/{length}\n"
-    return Report(columns, rows, {name: {"gpa": gpa, "len": length}}, exact)
+    extent = RamExtent(gpa, length)
+    record = Highmem(extent) if name == "highmem" else Lowmem(extent)
+    return Report(columns, rows, record, exact)

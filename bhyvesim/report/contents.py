@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from bhyvesim.kernel.gpt.leaf import runs_of
 from bhyvesim.ops.contents import Bytes
+from bhyvesim.report.lifecycle import Fault
 from bhyvesim.report.model import Column, Report
 from bhyvesim.units import PAGE_SHIFT
 
 _ROW = 16
+
+
+class Peeked(NamedTuple):
+    """`bhyvesim peek`: bytes from an address, or an offset, on; and how a read past them failed."""
+
+    address: int
+    data: str
+    fault: Fault | None
+
+
+class PageRun(NamedTuple):
+    """Neighbouring pages."""
+
+    gpa: int
+    pages: int
+
+
+class Bitmap(NamedTuple):
+    """`bhyvesim dirty`, `npt` and `track-dirty`: what the ioctl returned, and its bitmap.
+
+    ``value`` is null but for `npt`; ``bitmap`` is in hex, the first byte first.
+    """
+
+    value: int | None
+    bitmap: str | None
+    pages: tuple[PageRun, ...]
 
 
 def peeked(start: int, got: Bytes) -> Report:
@@ -18,8 +46,8 @@ def peeked(start: int, got: Bytes) -> Report:
     columns = (Column("ADDRESS"), Column("BYTES"), Column("TEXT"))
     fault = None if got.access is None else got.access.fault
     exact = "".join(f"{at}  {shown:<48} {text}".rstrip() + "\n" for at, shown, text in rows)
-    data = {"address": start, "data": got.data.hex(), "fault": fault}
-    return Report(columns, rows, data, exact, empty="nothing could be read")
+    record = Peeked(start, got.data.hex(), fault)
+    return Report(columns, rows, record, exact, empty="nothing could be read")
 
 
 def _rows(start: int, data: bytes) -> Iterator[tuple[str, str, str]]:
@@ -43,13 +71,13 @@ def bitmap(gpa: int, given: bytes | None, value: int | None) -> Report:
     runs = [] if given is None else list(runs_of(int.from_bytes(given, "little")))
     rows = tuple((f"{gpa + (first << PAGE_SHIFT):#x}", str(end - first)) for first, end in runs)
     columns = (Column("ADDRESS"), Column("PAGES", True))
-    data = {
-        "value": value,
-        "bitmap": None if given is None else given.hex(),
-        "pages": [{"gpa": gpa + (f << PAGE_SHIFT), "pages": e - f} for f, e in runs],
-    }
+    record = Bitmap(
+        value,
+        None if given is None else given.hex(),
+        tuple(PageRun(gpa + (first << PAGE_SHIFT), end - first) for first, end in runs),
+    )
     if value is None:
-        return Report(columns, rows, data, empty="no pages")
+        return Report(columns, rows, record, empty="no pages")
     returned = f"returned {value}"
     exact = "".join(f"{line}\n" for line in (returned, *(f"{at}  {n}" for at, n in rows)))
-    return Report(columns, rows, data, exact, empty=returned, notes=(returned,))
+    return Report(columns, rows, record, exact, empty=returned, notes=(returned,))

@@ -10,7 +10,8 @@ from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import UsageError
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.revisions import REVISIONS
-from bhyvesim.report.memory import memory_map, segments
+from bhyvesim.report.memory import MappedRow, SegmentRow, memory_map, segments
+from bhyvesim.report.model import Column, Report
 
 HOST = "bhyvesim"
 FORCED = "forced crash dump initiated at user request"
@@ -85,28 +86,92 @@ class Crash(NamedTuple):
         return int(self.dump.uuid.replace("-", ""), 16) >> 64
 
 
-def record(crash: Crash) -> dict[str, Any]:
-    """JSON of all of it: the panic or hang, the memory map, the machine's whole state."""
+class CrashRecord(NamedTuple):
+    """`bhyvesim crash show`: a dump with the machine's whole state.
+
+    Stack rows are function and arguments, innermost first; dump is as in replay. ``locks``: of
+    a hang, what the thread that loops holds; empty for a panic.
+    """
+
+    id: int | None
+    vm: str
+    time_ns: int
+    locks: tuple[str, ...]
+    uuid: str
+    operation: str
+    gpt: str
+    debug: bool
+    npt: str
+    memseg: tuple[SegmentRow, ...]
+    memmap: tuple[MappedRow, ...]
+    message: str
+    stack: tuple[tuple[Any, ...], ...]
+    facts: dict[str, Any]
+    dump: dict[str, Any]
+
+
+def record(crash: Crash) -> CrashRecord:
+    """All of it: the panic or hang, the memory map, the machine's whole state."""
     dump = crash.dump
     machine = dump.machine()
     segs = list(machine.segs.values())
-    return {
-        "id": crash.id,
-        "vm": dump.vm,
-        "time_ns": dump.time_ns,
-        "locks": list(dump.locks),
-        "uuid": dump.uuid,
-        "operation": dump.operation,
-        "gpt": dump.gpt,
-        "debug": dump.debug,
-        "npt": dump.npt,
-        "memseg": segments(segs).data["memseg"],
-        "memmap": memory_map(segs, machine.memmaps).data["memmap"],
-        "message": dump.message,
-        "stack": [[frame.function, list(frame.args)] for frame in dump.stack],
-        "facts": dict(dump.facts),
-        "dump": machine.dump(),
-    }
+    return CrashRecord(
+        crash.id,
+        dump.vm,
+        dump.time_ns,
+        tuple(dump.locks),
+        dump.uuid,
+        dump.operation,
+        dump.gpt,
+        dump.debug,
+        dump.npt,
+        segments(segs).data.memseg,
+        memory_map(segs, machine.memmaps).data.memmap,
+        dump.message,
+        tuple((frame.function, list(frame.args)) for frame in dump.stack),
+        dict(dump.facts),
+        machine.dump(),
+    )
+
+
+class CrashListed(NamedTuple):
+    """One dump of the list; ``time`` is in seconds since the epoch."""
+
+    id: int
+    vm: str
+    time: int
+    uuid: str
+    gpt: str
+    debug: bool
+    message: str
+
+
+class Crashes(NamedTuple):
+    """`bhyvesim crash list`: the dumps, oldest first; time in seconds."""
+
+    crashes: tuple[CrashListed, ...]
+
+
+def listed(dumps: Sequence[CrashListed]) -> Report:
+    """A row a dump."""
+    rows = tuple(
+        (
+            str(dump.id),
+            dump.vm,
+            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(dump.time)),
+            f"{dump.gpt} {build_name(dump.debug)}",
+            dump.message,
+        )
+        for dump in dumps
+    )
+    columns = (
+        Column("ID", True),
+        Column("VM"),
+        Column("TIME"),
+        Column("KERNEL"),
+        Column("PANIC"),
+    )
+    return Report(columns, rows, Crashes(tuple(dumps)), empty="no crash dumps")
 
 
 def console(crash: Crash) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from bhyvesim.crash.dump import CrashDump, span_of
 from bhyvesim.kernel.calls import build_name
@@ -38,6 +39,22 @@ class DumpCase:
         if self.apicv and gpa in range(*APIC_SPAN):
             return f"APIC access page {APIC_SPAN}"
         return NO_MEMMAP
+
+
+class Explained(NamedTuple):
+    """`bhyvesim explain`: a panic in plain words, with its numbers; no crash: a dump in a file."""
+
+    crash: int | None
+    vm: str
+    function: str
+    message: str
+    facts: dict[str, Any]
+    text: str
+
+
+def explained(dump: CrashDump, number: int | None) -> Explained:
+    """:func:`explain` as a record; *number* is the stored dump's."""
+    return Explained(number, dump.vm, dump.function, dump.message, dict(dump.facts), explain(dump))
 
 
 def explain(dump: CrashDump) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from bhyvesim import __version__
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.lint.review import Finding
 from bhyvesim.lint.rules import RULES, Severity
-from bhyvesim.report.model import Column, Report
+from bhyvesim.report.model import Column, Report, one_of
 from bhyvesim.report.scenario import escape_data, escape_property
 from bhyvesim.text import clean
 from bhyvesim.units import format_size
 
+FINE = "ok"  # what a VM is whose findings are notes
+SeverityWord = Annotated[str, one_of(severity.name.lower() for severity in Severity)]
 _GITHUB = {Severity.NOTE: "notice", Severity.WARNING: "warning", Severity.ERROR: "error"}
 
 
@@ -60,7 +62,7 @@ def fleet(reviewed: Sequence[tuple[str, int, Sequence[Finding]]], unread: Sequen
 def verdict(found: Sequence[Finding]) -> str:
     """The severity of the worst of a VM's findings; ``ok`` where none is more than a note."""
     worst = max((f.severity for f in found), default=Severity.NOTE)
-    return "ok" if worst == Severity.NOTE else worst.name.lower()
+    return FINE if worst == Severity.NOTE else worst.name.lower()
 
 
 def endangered(found: Sequence[Finding]) -> list[str]:
@@ -69,25 +71,53 @@ def endangered(found: Sequence[Finding]) -> list[str]:
     return [name for name in REVISIONS if name in names]
 
 
-def data(found: Sequence[Located], unread: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-    """JSON of all of them, and of the files that could not be read, with the reason."""
-    return {
-        "findings": [
-            {
-                "file": source,
-                "line": line,
-                "column": column,
-                "code": f.rule.code,
-                "name": f.rule.name,
-                "severity": f.severity.name.lower(),
-                "message": f.message,
-                "gpa": f.gpa,
-                "endangers": list(f.revisions),
-            }
+class FindingRow(NamedTuple):
+    """One finding, and where it stands: line and column are null of a stored VM."""
+
+    file: str
+    line: int | None
+    column: int | None
+    code: str
+    name: str
+    severity: SeverityWord
+    message: str
+    gpa: int | None
+    endangers: tuple[str, ...]
+
+
+class UnreadFile(NamedTuple):
+    """A file that could not be read, and why."""
+
+    file: str
+    error: str
+
+
+class Reviewed(NamedTuple):
+    """`bhyvesim check`: the findings."""
+
+    findings: tuple[FindingRow, ...]
+    unreadable: tuple[UnreadFile, ...]
+
+
+def reviewed(found: Sequence[Located], unread: Sequence[tuple[str, str]] = ()) -> Reviewed:
+    """All of them, and the files that could not be read, with the reason."""
+    return Reviewed(
+        tuple(
+            FindingRow(
+                source,
+                line,
+                column,
+                f.rule.code,
+                f.rule.name,
+                f.severity.name.lower(),
+                f.message,
+                f.gpa,
+                tuple(f.revisions),
+            )
             for source, line, column, f in found
-        ],
-        "unreadable": [{"file": source, "error": error} for source, error in unread],
-    }
+        ),
+        tuple(UnreadFile(*file) for file in unread),
+    )
 
 
 def github(found: Sequence[Located]) -> str:

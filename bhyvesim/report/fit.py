@@ -5,14 +5,12 @@ A width of None is no limit: for pipes, a table is always a table, a line a row.
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from bhyvesim.report.model import Column
-from bhyvesim.text import clean, clean_json
+from bhyvesim.report.model import Column, document
+from bhyvesim.text import clean
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -29,8 +27,7 @@ class Page(NamedTuple):
 
     def json(self) -> str:
         """For programs."""
-        document = json.dumps(asdict(self.record), indent=2, ensure_ascii=False)
-        return clean_json(document) + "\n"
+        return document(self.record)
 
     def plain(self, width: int | None) -> str:
         """For people and pipes; no line ends in blanks."""

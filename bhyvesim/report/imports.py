@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, NamedTuple
 
 from bhyvesim.lint.review import Finding
 from bhyvesim.report import findings
-from bhyvesim.report.model import Column, Report
+from bhyvesim.report.model import Column, Report, one_of
 from bhyvesim.units import format_size
 
 
@@ -37,6 +37,33 @@ class Imported:
         return findings.endangered(self.found)
 
 
+Verdict = Annotated[str, one_of((findings.FINE, "warning", "error"))]
+
+
+class ImportedFile(NamedTuple):
+    """A file, or one VM of it.
+
+    ``memory`` and ``bootrom`` in bytes, no ROM: 0; ``output`` is the file that was written,
+    ``verdict`` the worst finding (null without --check), ``error`` why nothing was imported.
+    """
+
+    file: str
+    vm: str | None
+    memory: int | None
+    bootrom: int | None
+    output: str | None
+    verdict: Verdict | None
+    endangers: tuple[str, ...] | None
+    error: str | None
+
+
+class ImportedAll(NamedTuple):
+    """`bhyvesim import` of several files, or with --check; findings as of `bhyvesim check`."""
+
+    files: tuple[ImportedFile, ...]
+    findings: tuple[findings.FindingRow, ...]
+
+
 def summary(
     rows: Sequence[Imported],
     found: Sequence[findings.Located],
@@ -48,11 +75,10 @@ def summary(
     columns = [Column("FILE"), Column("VM"), Column("MEMORY", True), Column("ROM", True)]
     columns += [Column("VERDICT"), Column("NOT ON")] if reviewed else []
     columns += [Column("OUTPUT")] if written else []
-    data = {
-        "files": [_data(row, reviewed) for row in rows],
-        "findings": findings.data(found)["findings"],
-    }
-    return Report(tuple(columns), tuple(_row(row, reviewed, written) for row in rows), data)
+    record = ImportedAll(
+        tuple(_record(row, reviewed) for row in rows), findings.reviewed(found).findings
+    )
+    return Report(tuple(columns), tuple(_row(row, reviewed, written) for row in rows), record)
 
 
 def _row(row: Imported, reviewed: bool, written: bool) -> tuple[str, ...]:
@@ -64,18 +90,18 @@ def _row(row: Imported, reviewed: bool, written: bool) -> tuple[str, ...]:
     return tuple(cells)
 
 
-def _data(row: Imported, reviewed: bool) -> dict[str, Any]:
+def _record(row: Imported, reviewed: bool) -> ImportedFile:
     judged = reviewed and row.error is None
-    return {
-        "file": row.source,
-        "vm": row.vm,
-        "memory": row.memory,
-        "bootrom": row.bootrom,
-        "output": row.output,
-        "verdict": row.verdict if judged else None,
-        "endangers": row.endangered if judged else None,
-        "error": row.error,
-    }
+    return ImportedFile(
+        row.source,
+        row.vm,
+        row.memory,
+        row.bootrom,
+        row.output,
+        row.verdict if judged else None,
+        tuple(row.endangered) if judged else None,
+        row.error,
+    )
 
 
 def _size(size: int | None) -> str:

@@ -3,77 +3,149 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, NamedTuple
 
 from bhyvesim.host.host import Destroyed
-from bhyvesim.kernel.gpt.access import Access
-from bhyvesim.kernel.results import Held
-from bhyvesim.report.model import Column, Report
-from bhyvesim.vm.life import Booted, Rebooted
+from bhyvesim.kernel.gpt.access import FAULTS, Access
+from bhyvesim.kernel.results import Held, MachineState
+from bhyvesim.report.model import Column, Report, one_of
+from bhyvesim.vm import life
 from bhyvesim.vm.spec import VmSpec
+
+FORGOTTEN = "forgotten"
+Fault = Annotated[str, one_of(FAULTS)]
+Outcome = Annotated[
+    str, one_of((*(state.value for state in MachineState if state.name != "RUNNING"), FORGOTTEN))
+]
+
+
+class Touched(NamedTuple):
+    """`bhyvesim touch`: pages accessed, entries newly set, the first failure."""
+
+    ok: int
+    mapped: int
+    fault: Fault | None
+    gpa: int | None
+
+
+class HoldTaken(NamedTuple):
+    """`bhyvesim hold`: the hold's id, or why there is none."""
+
+    hold: int | None
+    fault: Fault | None
+    gpa: int | None
+
+
+class FaultAt(NamedTuple):
+    """An access of the guest that failed."""
+
+    gpa: int
+    fault: Fault
+
+
+class Created(NamedTuple):
+    """`bhyvesim create`: what the guest touched when it booted."""
+
+    name: str
+    accessed: int
+    mapped: int
+    faults: tuple[FaultAt, ...]
+
+
+class LostRun(NamedTuple):
+    """Neighbouring pages that lost their entries though their memmap stayed."""
+
+    gpa: int
+    pages: int
+
+
+class Rebooted(NamedTuple):
+    """`bhyvesim reboot`: also the pages that lost their entries, and both page counts."""
+
+    name: str
+    accessed: int
+    mapped: int
+    faults: tuple[FaultAt, ...]
+    lost: tuple[LostRun, ...]
+    resident: int
+    present: int
+
+
+class DestroyedVm(NamedTuple):
+    """What became of one VM; null where no kernel destroyed it."""
+
+    name: str
+    outcome: Outcome
+    leaked: int | None
+
+
+class AllDestroyed(NamedTuple):
+    """`bhyvesim destroy`: one entry a VM; leaked counts page tables."""
+
+    destroyed: tuple[DestroyedVm, ...]
 
 
 def touched(access: Access) -> Report:
     """Guest accesses: how many pages, how many entries, and the first failure."""
-    where = "" if access.gpa is None else f"{access.gpa:#x}"
-    rows = ((str(access.ok), str(access.mapped), access.fault or "none", where),)
+    record = Touched(*access)
+    where = "" if record.gpa is None else f"{record.gpa:#x}"
+    rows = ((str(record.ok), str(record.mapped), record.fault or "none", where),)
     columns = (Column("ACCESSED", True), Column("MAPPED", True), Column("FAULT"), Column("AT"))
-    return Report(columns, rows, access._asdict())
+    return Report(columns, rows, record)
 
 
 def held(hold: Held) -> Report:
     """A hold: its id, or why there is none."""
-    where = "" if hold.gpa is None else f"{hold.gpa:#x}"
-    shown = "" if hold.id is None else str(hold.id)
+    record = HoldTaken(*hold)
+    where = "" if record.gpa is None else f"{record.gpa:#x}"
+    shown = "" if record.hold is None else str(record.hold)
     columns = (Column("HOLD", True), Column("FAULT"), Column("AT"))
-    data = {"hold": hold.id, "fault": hold.fault, "gpa": hold.gpa}
-    return Report(columns, ((shown, hold.fault or "none", where),), data)
+    return Report(columns, ((shown, record.fault or "none", where),), record)
 
 
-def booted(spec: VmSpec, result: Booted) -> Report:
+def booted(spec: VmSpec, result: life.Booted) -> Report:
     """What the guest touched when it started."""
-    counts = (result.accessed, result.mapped, len(result.failures))
-    names = ("NAME", "TOUCHED", "MAPPED", "FAULTS")
-    return _counts(spec, names, counts, _boot_data(result))
+    record = Created(spec.name, result.accessed, result.mapped, _faults(result))
+    counts = (record.accessed, record.mapped, len(record.faults))
+    return _counts(("NAME", "TOUCHED", "MAPPED", "FAULTS"), counts, record)
 
 
-def rebooted(spec: VmSpec, result: Rebooted) -> Report:
+def rebooted(spec: VmSpec, result: life.Rebooted) -> Report:
     """Which pages were lost, and both page counts."""
-    lost = [{"gpa": gpa, "pages": pages} for gpa, pages in result.lost]
-    counts = (sum(pages for _, pages in result.lost), result.resident, result.present)
-    data = {
-        **_boot_data(result.booted),
-        "lost": lost,
-        "resident": result.resident,
-        "present": result.present,
-    }
-    return _counts(spec, ("NAME", "LOST", "RESIDENT", "MAPPED"), counts, data)
+    record = Rebooted(
+        spec.name,
+        result.booted.accessed,
+        result.booted.mapped,
+        _faults(result.booted),
+        tuple(LostRun(*run) for run in result.lost),
+        result.resident,
+        result.present,
+    )
+    counts = (sum(run.pages for run in record.lost), record.resident, record.present)
+    return _counts(("NAME", "LOST", "RESIDENT", "MAPPED"), counts, record)
 
 
 def destroyed(outcomes: Sequence[Destroyed]) -> Report:
     """What became of each VM, and how many tables leaked."""
-    words = [(o.name, _outcome(o), o.leaked) for o in outcomes]
+    record = AllDestroyed(tuple(DestroyedVm(o.name, _outcome(o), o.leaked) for o in outcomes))
     rows = tuple(
-        (name, word, "" if leaked is None else str(leaked)) for name, word, leaked in words
+        (vm.name, vm.outcome, "" if vm.leaked is None else str(vm.leaked))
+        for vm in record.destroyed
     )
-    data = [{"name": name, "outcome": word, "leaked": leaked} for name, word, leaked in words]
     columns = (Column("NAME"), Column("OUTCOME"), Column("LEAKED", True))
-    return Report(columns, rows, {"destroyed": data})
+    return Report(columns, rows, record)
 
 
 def _outcome(outcome: Destroyed) -> str:
     if outcome.stopped is not None:
         return outcome.stopped.state
-    return "destroyed" if outcome.ended is None else "forgotten"
+    return MachineState.DESTROYED.value if outcome.ended is None else FORGOTTEN
 
 
-def _counts(
-    spec: VmSpec, names: tuple[str, ...], counts: tuple[int, ...], data: dict[str, Any]
-) -> Report:
+def _counts(names: tuple[str, ...], counts: tuple[int, ...], record: Created | Rebooted) -> Report:
     columns = (Column(names[0]), *(Column(name, right=True) for name in names[1:]))
-    return Report(columns, ((spec.name, *map(str, counts)),), {"name": spec.name, **data})
+    return Report(columns, ((record.name, *map(str, counts)),), record)
 
 
-def _boot_data(result: Booted) -> dict[str, Any]:
-    faults = [{"gpa": failure.gpa, "fault": failure.fault} for failure in result.failures]
-    return {"accessed": result.accessed, "mapped": result.mapped, "faults": faults}
+def _faults(result: life.Booted) -> tuple[FaultAt, ...]:
+    return tuple(FaultAt(failure.gpa, failure.fault) for failure in result.failures)

@@ -1,10 +1,15 @@
-"""The shape of everything that is printed: named columns, rows of text, and the JSON of both."""
+"""The shape of everything that is printed: a record, which is the JSON, and rows of its values.
+
+A record is a named tuple, a Value or a dataclass whose fields are the keys of a JSON object.
+``KEYS`` of its class has the keys that are no names of Python's, ``ABSENT`` the fields that are
+left out where they are None. The JSON Schemas are derived from the types of the fields.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, NamedTuple
 
 from bhyvesim.text import clean, clean_json
 
@@ -16,10 +21,57 @@ class Column(NamedTuple):
     right: bool = False
 
 
+class Note(NamedTuple):
+    """What a field's type is annotated with: the only words, a pattern, what is meant."""
+
+    words: tuple[str, ...] = ()
+    pattern: str = ""
+    meaning: str = ""
+
+
+def one_of(words: Iterable[str]) -> Note:
+    """What to annotate a string with that is one of *words*."""
+    return Note(tuple(words))
+
+
+Hex = Annotated[str, Note(pattern="^0x[0-9a-f]+$", meaning="A 64-bit word in hex.")]
+
+
+def fields_of(record: object) -> Sequence[str]:
+    """The names of a record's fields, in order; none of what is no record."""
+    for names in ("_fields", "arguments", "__dataclass_fields__"):
+        if hasattr(record, names):
+            return tuple(getattr(record, names))
+    return ()
+
+
+def plain(record: Any) -> Any:
+    """*record* as dicts, lists, numbers and strings."""
+    names = fields_of(record)
+    if names:
+        keys, absent = getattr(record, "KEYS", {}), getattr(record, "ABSENT", ())
+        values = ((name, getattr(record, name)) for name in names)
+        return {
+            keys.get(name, name): plain(value)
+            for name, value in values
+            if value is not None or name not in absent
+        }
+    if isinstance(record, (tuple, list)):
+        return [plain(value) for value in record]
+    if isinstance(record, dict):
+        return {key: plain(value) for key, value in record.items()}
+    return record
+
+
+def document(record: Any) -> str:
+    """*record* as a JSON document, with what is unfit to be shown escaped."""
+    return clean_json(json.dumps(plain(record), indent=2, ensure_ascii=False)) + "\n"
+
+
 class Report(NamedTuple):
     """One answer in three forms.
 
-    ``data`` is the JSON document. ``exact``, when given, is the plain form to the byte;
+    ``data`` is the record of it. ``exact``, when given, is the plain form to the byte;
     otherwise plain is the columns, aligned. ``empty`` is what a table without rows says,
     ``notes`` are lines below the table.
     """
@@ -51,7 +103,7 @@ class Report(NamedTuple):
 
     def json(self) -> str:
         """For programs."""
-        return clean_json(json.dumps(self.data, indent=2, ensure_ascii=False)) + "\n"
+        return document(self.data)
 
     def clean_rows(self) -> Iterator[tuple[str, ...]]:
         """The rows, fit to be shown."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.revisions import REVISIONS
@@ -30,7 +30,7 @@ def matrix(scenario: Scenario, results: Sequence[CellResult]) -> Report:
         (label, *(row.get(name, "") for name in revisions)) for label, row in rows.items()
     )
     columns = (Column(""), *map(Column, revisions))
-    return Report(columns, table, scenario_data(scenario, results))
+    return Report(columns, table, scenario_record(scenario, results))
 
 
 def row_label(cell: CellSpec) -> str:
@@ -66,37 +66,79 @@ def reproduce(scenario: Scenario, cell: CellSpec) -> str:
     return f"bhyvesim run {shlex.quote(scenario.source)} -k {shlex.quote(cell.name)}"
 
 
-def scenario_data(scenario: Scenario, results: Sequence[CellResult]) -> dict[str, Any]:
-    """JSON of one scenario's results."""
-    return {
-        "title": scenario.title,
-        "file": scenario.source,
-        "cells": [_cell_data(scenario, result) for result in results],
-    }
+class FailedStep(NamedTuple):
+    """The step that was not as expected, where it stands, and how to see it again."""
+
+    step: str
+    file: str
+    line: int
+    column: int
+    expected: str
+    got: str
+    reproduce: str
 
 
-def _cell_data(scenario: Scenario, result: CellResult) -> dict[str, Any]:
+class RunCell(NamedTuple):
+    """One cell; ``drift`` is the page counter's after the last reboot."""
+
+    name: str
+    axes: dict[str, str]
+    passed: bool
+    outcome: str
+    drift: int
+    seconds: float
+    failure: FailedStep | None
+
+
+class RunScenario(NamedTuple):
+    """One scenario, and its cells that were run."""
+
+    title: str
+    file: str
+    cells: tuple[RunCell, ...]
+
+
+class Run(NamedTuple):
+    """`bhyvesim run`: every cell of every scenario."""
+
+    scenarios: tuple[RunScenario, ...]
+    cells: int
+    failed: int
+
+
+def run_record(scenarios: Sequence[RunScenario], results: Sequence[CellResult]) -> Run:
+    """A whole run."""
+    return Run(tuple(scenarios), len(results), sum(not result.passed for result in results))
+
+
+def scenario_record(scenario: Scenario, results: Sequence[CellResult]) -> RunScenario:
+    """One scenario's results."""
+    cells = tuple(_cell_record(scenario, result) for result in results)
+    return RunScenario(scenario.title, scenario.source, cells)
+
+
+def _cell_record(scenario: Scenario, result: CellResult) -> RunCell:
     cell = scenario.cells[result.cell]
-    failure: dict[str, Any] | None = None
-    if result.failure is not None:
-        failure = {
-            "step": result.failure.step,
-            "file": result.failure.place.source,
-            "line": result.failure.place.line,
-            "column": result.failure.place.column,
-            "expected": result.failure.expected,
-            "got": result.failure.got,
-            "reproduce": reproduce(scenario, cell),
-        }
-    return {
-        "name": cell.name,
-        "axes": dict(cell.axes),
-        "passed": result.passed,
-        "outcome": result.outcome,
-        "drift": result.drift,
-        "seconds": round(result.seconds, 6),
-        "failure": failure,
-    }
+    failed = result.failure
+    return RunCell(
+        cell.name,
+        dict(cell.axes),
+        result.passed,
+        result.outcome,
+        result.drift,
+        round(result.seconds, 6),
+        None
+        if failed is None
+        else FailedStep(
+            failed.step,
+            failed.place.source,
+            failed.place.line,
+            failed.place.column,
+            failed.expected,
+            failed.got,
+            reproduce(scenario, cell),
+        ),
+    )
 
 
 def github(scenario: Scenario, failure: Failure, cell: CellSpec) -> str:

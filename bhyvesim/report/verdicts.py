@@ -2,15 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, NamedTuple
 
 from bhyvesim.kernel.revisions import REVISIONS
-from bhyvesim.report.model import Column, Report
+from bhyvesim.report.model import Column, Report, one_of
 from bhyvesim.scenario.verdict import REBOOTS, Verdict
 from bhyvesim.units import format_size
+from bhyvesim.values import Value
 
 UNREADABLE = "unreadable"
+SAFE, NOT_SAFE = "safe", "NOT SAFE"
+NO_CHANGE, BECOMES_SAFE = "none", "becomes safe"
+BECOMES_NOT_SAFE, NOT_SAFE_ON_EITHER = "becomes NOT SAFE", "NOT SAFE on either"
+
+VerdictWord = Annotated[str, one_of((SAFE, NOT_SAFE, UNREADABLE))]
+Change = Annotated[
+    str, one_of((NO_CHANGE, BECOMES_SAFE, BECOMES_NOT_SAFE, NOT_SAFE_ON_EITHER, UNREADABLE))
+]
+
+
+class OnKernel(NamedTuple):
+    """How a VM fares on one kernel; ``drift`` is the page counter's, after the last reboot."""
+
+    gpt: str
+    debug: bool
+    safe: bool
+    outcome: str
+    drift: int
+
+
+class Matrix(NamedTuple):
+    """`bhyvesim matrix`: the kernels, and whether the VM is safe there."""
+
+    vm: str
+    kernels: tuple[OnKernel, ...]
+    notes: tuple[str, ...]
+
+
+class FleetVm(NamedTuple):
+    """One VM of several; ``memory`` in bytes."""
+
+    source: str
+    name: str
+    memory: int
+    verdict: VerdictWord
+    kernels: tuple[OnKernel, ...]
+
+
+class FleetMatrix(NamedTuple):
+    """`bhyvesim matrix` of several VMs."""
+
+    vms: tuple[FleetVm, ...]
+    notes: tuple[str, ...]
+
+
+class RolloutVm(NamedTuple):
+    """One VM, and what the step changes for it."""
+
+    source: str
+    name: str
+    memory: int
+    verdict: VerdictWord
+    kernels: tuple[OnKernel, ...]
+    change: Change
+
+
+class Rollout(Value):
+    """`bhyvesim matrix --from R --to R`: what a rollout changes."""
+
+    from_: str
+    to: str
+    vms: tuple[RolloutVm, ...]
+    notes: tuple[str, ...]
+
+    KEYS: ClassVar[Mapping[str, str]] = {"from_": "from"}
 
 
 class Judged(NamedTuple):
@@ -25,7 +91,7 @@ class Judged(NamedTuple):
     def verdict(self) -> str:
         if not self.verdicts:
             return UNREADABLE
-        return "safe" if all(v.safe for v in self.verdicts) else "NOT SAFE"
+        return _word(all(v.safe for v in self.verdicts))
 
 
 def one_vm(source: str, found: Sequence[Verdict], *, cpu_taken: bool) -> Report:
@@ -38,8 +104,8 @@ def one_vm(source: str, found: Sequence[Verdict], *, cpu_taken: bool) -> Report:
         rows.append((verdict.kernel.name, _word(verdict.safe), because, remark))
     columns = tuple(map(Column, ("KERNEL", "VERDICT", "BECAUSE", "REMARK")))
     notes = _notes(found, cpu_taken)
-    data = {"vm": source, "kernels": [_data(v) for v in found], "notes": list(notes)}
-    return Report(columns, tuple(rows), data, notes=notes)
+    record = Matrix(source, tuple(map(_record, found)), notes)
+    return Report(columns, tuple(rows), record, notes=notes)
 
 
 def fleet(judged: Sequence[Judged], *, cpu_taken: bool) -> Report:
@@ -47,18 +113,18 @@ def fleet(judged: Sequence[Judged], *, cpu_taken: bool) -> Report:
     rows = tuple((j.source, _memory(j), j.verdict, _not_on(j.verdicts)) for j in judged)
     columns = (Column("FILE OR VM"), Column("MEMORY", True), Column("VERDICT"), Column("NOT ON"))
     notes = _notes([verdict for j in judged for verdict in j.verdicts], cpu_taken)
-    data = {"vms": [_fleet_data(j) for j in judged], "notes": list(notes)}
-    return Report(columns, rows, data, notes=notes)
+    vms = tuple(FleetVm(*_common(j)) for j in judged)
+    return Report(columns, rows, FleetMatrix(vms, notes), notes=notes)
 
 
 def rollout(judged: Sequence[Judged], old: str, new: str, *, cpu_taken: bool) -> Report:
     """A row a VM: how it fares on *old* and on *new*, and what the step changes."""
-    rows, data = [], []
+    rows, vms = [], []
     for j in judged:
         before, after = (_on(j, gpt) for gpt in (old, new))
         change = _change(before, after) if j.verdicts else ""
+        vms.append(RolloutVm(*_common(j), change or UNREADABLE))
         rows.append((j.source, _memory(j), *(map(_shown, (before, after))), change))
-        data.append({**_fleet_data(j), "change": change or UNREADABLE})
     columns = (
         Column("FILE OR VM"),
         Column("MEMORY", True),
@@ -67,12 +133,7 @@ def rollout(judged: Sequence[Judged], old: str, new: str, *, cpu_taken: bool) ->
         Column("CHANGE"),
     )
     notes = _notes([verdict for j in judged for verdict in j.verdicts], cpu_taken)
-    return Report(
-        columns,
-        tuple(rows),
-        {"from": old, "to": new, "vms": data, "notes": list(notes)},
-        notes=notes,
-    )
+    return Report(columns, tuple(rows), Rollout(old, new, tuple(vms), notes), notes=notes)
 
 
 def _on(judged: Judged, gpt: str) -> list[Verdict]:
@@ -82,19 +143,19 @@ def _on(judged: Judged, gpt: str) -> list[Verdict]:
 def _shown(found: Sequence[Verdict]) -> str:
     if not found:
         return UNREADABLE
-    return "; ".join(dict.fromkeys(v.outcome for v in found if not v.safe)) or "safe"
+    return "; ".join(dict.fromkeys(v.outcome for v in found if not v.safe)) or SAFE
 
 
 def _change(before: Sequence[Verdict], after: Sequence[Verdict]) -> str:
     was, becomes = (all(v.safe for v in found) for found in (before, after))
     if was == becomes:
         same = [v.outcome for v in before] == [v.outcome for v in after]
-        return "none" if was or same else "NOT SAFE on either"
-    return "becomes safe" if becomes else "becomes NOT SAFE"
+        return NO_CHANGE if was or same else NOT_SAFE_ON_EITHER
+    return BECOMES_SAFE if becomes else BECOMES_NOT_SAFE
 
 
 def _word(safe: bool) -> str:
-    return "safe" if safe else "NOT SAFE"
+    return SAFE if safe else NOT_SAFE
 
 
 def _memory(judged: Judged) -> str:
@@ -129,21 +190,11 @@ def _notes(found: Sequence[Verdict], cpu_taken: bool) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _data(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "gpt": verdict.kernel.gpt,
-        "debug": verdict.kernel.debug,
-        "safe": verdict.safe,
-        "outcome": verdict.outcome,
-        "drift": verdict.drift,
-    }
+def _record(verdict: Verdict) -> OnKernel:
+    kernel = verdict.kernel
+    return OnKernel(kernel.gpt, kernel.debug, verdict.safe, verdict.outcome, verdict.drift)
 
 
-def _fleet_data(judged: Judged) -> dict[str, Any]:
-    return {
-        "source": judged.source,
-        "name": judged.name,
-        "memory": judged.memory,
-        "verdict": judged.verdict,
-        "kernels": [_data(v) for v in judged.verdicts],
-    }
+def _common(judged: Judged) -> tuple[str, str, int, str, tuple[OnKernel, ...]]:
+    kernels = tuple(map(_record, judged.verdicts))
+    return judged.source, judged.name, judged.memory, judged.verdict, kernels

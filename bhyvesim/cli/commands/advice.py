@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import textwrap
 
@@ -22,7 +21,8 @@ from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.lint.review import review
 from bhyvesim.lint.rules import RULES, Severity
 from bhyvesim.report import findings
-from bhyvesim.report.explain import explain as tell
+from bhyvesim.report.explain import explained
+from bhyvesim.report.model import document
 from bhyvesim.store.dumps import read_crash
 
 _LEVELS = {"note": 1, "warning": 2, "error": 3, "never": 4}
@@ -66,7 +66,7 @@ def check(
     report_unread(session, fleet)
     if fmt == "json":
         unread = [(unread.source, str(unread.error)) for unread in fleet.unread]
-        text = json.dumps(findings.data(found, unread), indent=2) + "\n"
+        text = document(findings.reviewed(found, unread))
     elif fmt == "github":
         text = findings.github(found)
     elif fmt == "sarif":
@@ -133,20 +133,11 @@ def explain(session: Session, subject: str | None, fmt: str) -> None:
 
 
 def _tell(fmt: str, dump: CrashDump, number: int | None) -> None:
-    text = tell(dump)
+    told = explained(dump, number)
     if fmt == "json":
-        data = {
-            "crash": number,
-            "vm": dump.vm,
-            "function": dump.function,
-            "message": dump.message,
-            "facts": dict(dump.facts),
-            "text": text,
-        }
-        text = json.dumps(data, indent=2) + "\n"
-    elif number is not None:
-        text = f"crash {number}: {text}"
-    sys.stdout.write(text)
+        sys.stdout.write(document(told))
+    else:
+        sys.stdout.write(told.text if number is None else f"crash {number}: {told.text}")
 
 
 def _explain_code(code: str) -> None:

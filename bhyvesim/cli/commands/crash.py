@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 
 import click
 
@@ -17,9 +16,8 @@ from bhyvesim.cli.params import (
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.cli.subject import crash_dump, read_dump_file
 from bhyvesim.errors import Refused
-from bhyvesim.kernel.calls import build_name
 from bhyvesim.report import crash as layouts
-from bhyvesim.report.model import Column, Report
+from bhyvesim.report.model import document
 from bhyvesim.store.dumps import head_of
 from bhyvesim.store.rows import Damaged, VmRow
 
@@ -36,25 +34,14 @@ def list_crashes(session: Session, fmt: Format | None) -> None:
     """List the crash dumps, oldest first."""
     with session.store.reading() as transaction:
         stored = transaction.crashes()
-    rows, data = [], []
+    dumps = []
     for row in stored:
         head = json.loads(row.head)
         if head is None:
             session.warn(str(Damaged(f"crash dump {row.id}", "it cannot be read")))
             continue
-        seconds = row.time_ns // 10**9
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-        build = build_name(head["debug"])
-        rows.append((str(row.id), row.vm, when, f"{head['gpt']} {build}", head["message"]))
-        data.append({"id": row.id, "vm": row.vm, "time": seconds, **head})
-    columns = (
-        Column("ID", True),
-        Column("VM"),
-        Column("TIME"),
-        Column("KERNEL"),
-        Column("PANIC"),
-    )
-    session.emit(Report(columns, tuple(rows), {"crashes": data}, empty="no crash dumps"), fmt)
+        dumps.append(layouts.CrashListed(row.id, row.vm, row.time_ns // 10**9, **head))
+    session.emit(layouts.listed(dumps), fmt)
 
 
 @crash.command("show")
@@ -81,7 +68,7 @@ def show(session: Session, which: str | None, fmt: str) -> None:
     elif fmt == "mdb":
         text = layouts.mdb(crash)
     elif fmt == "json":
-        text = json.dumps(layouts.record(crash), indent=2) + "\n"
+        text = document(layouts.record(crash))
     else:
         text = layouts.console(crash)
     sys.stdout.write(text)

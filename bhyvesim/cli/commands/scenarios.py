@@ -18,7 +18,7 @@ from bhyvesim.cli.params import (
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import UsageError
 from bhyvesim.report import scenario as layouts
-from bhyvesim.report.model import Report
+from bhyvesim.report.model import document
 from bhyvesim.scenario.discover import looks_like_a_scenario
 from bhyvesim.scenario.model import CellResult, Scenario
 from bhyvesim.scenario.pool import WorkerDied, cores, run_cells
@@ -142,13 +142,11 @@ def _report(
     session: Session, scenarios: list[Scenario], results: list[CellResult], fmt: Format | None
 ) -> None:
     if fmt == "json":
-        data = [
-            layouts.scenario_data(scenario, [r for r in results if r.scenario == i])
+        records = [
+            layouts.scenario_record(scenario, [r for r in results if r.scenario == i])
             for i, scenario in enumerate(scenarios)
         ]
-        failed = sum(not result.passed for result in results)
-        summary = {"scenarios": data, "cells": len(results), "failed": failed}
-        session.emit(Report((), (), summary), fmt)
+        sys.stdout.write(document(layouts.run_record(records, results)))
         return
     for i, scenario in enumerate(scenarios):
         mine = [result for result in results if result.scenario == i]

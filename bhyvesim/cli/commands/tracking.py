@@ -35,9 +35,10 @@ from bhyvesim.report import contents as layouts
 @revision_option
 @click.pass_obj
 def dirty(session: Session, gpa: int, length: int, word: str, fmt: Format | None) -> None:
-    """Get, set or reset the dirty bits of a range (VM_NPT_OPERATION; kernels from 2025).
+    """Get, set or reset the dirty bits of a range (VM_NPT_OPERATION).
 
-    Prints the pages that were dirty, or that a set made dirty. Older kernels: track-dirty.
+    For kernels from 2025 (older ones: track-dirty). Prints the pages that were dirty, or
+    that a set made dirty.
     """
     operation, given = dirty_operation(DIRTY_WORDS[word], length, None)
     result: NptResult
@@ -67,7 +68,7 @@ def npt(
     bitmap: bytes | None,
     fmt: Format | None,
 ) -> None:
-    """Any VM_NPT_OPERATION, by its number (kernels from 2025)."""
+    """Any VM_NPT_OPERATION, by its number. For kernels from 2025."""
     result: NptResult
     (result,) = perform(session, "npt", NptOp(gpa, length, operation, bitmap))
     session.emit(layouts.bitmap(gpa, result.bitmap, result.value), fmt)
@@ -81,6 +82,9 @@ def npt(
 @revision_option
 @click.pass_obj
 def track_dirty(session: Session, gpa: int, length: int, fmt: Format | None) -> None:
-    """Read and clear the dirty bits of a range (VM_TRACK_DIRTY_PAGES; kernels from 14367)."""
+    """Read and clear the dirty bits of a range (VM_TRACK_DIRTY_PAGES).
+
+    For kernels from 14367.
+    """
     (bitmap,) = perform(session, "track-dirty", TrackDirtyPages(gpa, length))
     session.emit(layouts.bitmap(gpa, bitmap, None), fmt)

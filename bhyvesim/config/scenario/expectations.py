@@ -11,6 +11,7 @@ from bhyvesim.config.document import Mapping, Node, Scalar, Sequence
 from bhyvesim.config.scenario import nodes as n
 from bhyvesim.config.scenario.steps import STEPS
 from bhyvesim.config.vm import read_memmap
+from bhyvesim.kernel.gpt.access import FAULTS
 from bhyvesim.kernel.revisions import hanging, panics
 from bhyvesim.scenario.model import (
     CellSpec,
@@ -33,7 +34,6 @@ ERRNOS = (
     "EOVERFLOW",
     "EPERM",
 )
-FAULTS = ("FC_NOMAP", "FC_PROT")
 
 _NO_DIRTY: tuple[int | None, int | None] = (None, None)
 STATE = ("resident", "memmap", "pte", "tables", "contents")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 FC_NOMAP = "FC_NOMAP"  # nothing is mapped there, or a holder found no page
 FC_PROT = "FC_PROT"  # what is mapped does not permit it
+FAULTS = (FC_NOMAP, FC_PROT)
 HOLE = "hole"  # between tables and vmspace: a table, but no mapping; for the vmspace to judge
 
 
