@@ -74,16 +74,17 @@ def named(pairs: Sequence[tuple[str, str]], width: int | None) -> list[str]:
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool], gap: int) -> list[str]:
     """A line a row, columns *gap* blanks apart; those that *right* names stand to the right."""
-    widths = [max(map(len, values)) for values in zip(*rows, strict=True)]
+    shown = [[clean(cell) for cell in row] for row in rows]
+    widths = [max(map(len, values)) for values in zip(*shown, strict=True)]
     sides = [*right, *[False] * len(widths)]
     return [
         (" " * gap)
         .join(
-            clean(cell).rjust(width) if side else clean(cell).ljust(width)
+            cell.rjust(width) if side else cell.ljust(width)
             for cell, width, side in zip(row, widths, sides, strict=False)
         )
         .rstrip()
-        for row in rows
+        for row in shown
     ]
 
 

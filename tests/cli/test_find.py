@@ -5,69 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bhyvesim import Machine
 from bhyvesim.kernel.gpt.inverse import pages_holding, pages_mapping
-from bhyvesim.kernel.gpt.walk import table_frame, table_in
-from bhyvesim.kernel.look.hosts import offers, owners
+from bhyvesim.kernel.look.hosts import offers
 from bhyvesim.kernel.pte import EPT, RVI
-from bhyvesim.kernel.pte.format import pfn_of, unnamed
-from tests.machines import EDGES, PAGE, machines, pages_of
-
-
-@settings(max_examples=150, deadline=None)
-@given(machines, st.integers(-2, 4000))
-def test_it_is_the_inverse_of_the_dump(vm, near):
-    pages = pages_of(vm)
-    pfns = {pfn_of(pte) for pte in list(pages.values())[:3]} | {0xFFFFF, 0x100000 + near}
-    for pfn in pfns:
-        naive = [page for page, pte in sorted(pages.items()) if pfn_of(pte) == pfn]
-        assert pages_mapping(vm.space.gpt, pfn) == naive
-    for pte in {*list(pages.values())[:3], 0x100000067, (1 << 64) - 1}:
-        naive = [page for page, entry in sorted(pages.items()) if entry == pte]
-        assert pages_holding(vm.space.gpt, pte) == naive
-
-
-@settings(max_examples=100, deadline=None)
-@given(machines, st.integers(0, 4000))
-def test_owners_and_offers_are_those_of_a_search_page_by_page(vm, offset):
-    pfn = 0x100000 + offset
-    pages = pages_of(vm)
-    expected = [
-        (seg.segid, i * PAGE)
-        for seg in vm.segs.values()
-        for i in range(seg.length // PAGE)
-        if seg.host_pfn + i == pfn
-    ]
-    assert [(seg.segid, at) for seg, at in owners(vm, pfn)] == expected
-    covering = [
-        m.gpa + i * PAGE
-        for m in vm.memmaps
-        for i in range(m.length // PAGE)
-        if vm.segs[m.segid].host_pfn + m.segoff // PAGE + i == pfn
-    ]
-    found = offers(vm, pfn)
-    assert [o.gpa for o in found] == [gpa for gpa in covering if gpa >> 12 not in pages]
-    for offer in found:
-        if vm.state.value == "running" and "panic" not in offer.why:
-            fork = vm.fork()
-            fork.access(offer.gpa, 1, offer.area.prot & -offer.area.prot)
-            assert offer.maps == bool(fork.space.gpt.entry(offer.gpa >> 12))
-
-
-@settings(max_examples=50, deadline=None)
-@given(machines, st.sampled_from(EDGES), st.integers(1, 4))
-def test_tables_are_found_in_their_frames(vm, gpa, level):
-    found = table_in(vm.space.gpt, table_frame(level, gpa))
-    naive = {
-        (rank, base + i * (PAGE << 9 * rank))
-        for rank, base, tables, *_ in vm.dump()["nodes"]
-        for i in range(tables)
-    }
-    base = gpa // (PAGE << 9 * level) * (PAGE << 9 * level)
-    assert found == ((level, base) if (level, base) in naive else None)
+from bhyvesim.kernel.pte.format import unnamed
 
 
 def test_two_memmaps_of_one_segment():

@@ -5,20 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
 
 from bhyvesim import Machine
 from bhyvesim.errors import KernelPanic
 from bhyvesim.kernel.gpt.leaf import EMPTY, counted
-from bhyvesim.kernel.gpt.levels import LEAF_SPAN, table_span
-from bhyvesim.kernel.look.areas import areas
+from bhyvesim.kernel.gpt.levels import LEAF_SPAN
 from bhyvesim.kernel.look.fsck import examine
 from bhyvesim.kernel.look.uses import table_uses
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.report.leaks import leaks_page
-from tests.machines import machines
-
-COUNTED = ("14367", "15844", "2025")
 
 
 def small(gpt="2025", wired=False, **keys):
@@ -31,34 +26,6 @@ def small(gpt="2025", wired=False, **keys):
 
 def kinds(vm):
     return [finding.kind for finding in examine(vm)]
-
-
-@settings(max_examples=150, deadline=None)
-@given(machines)
-def test_users_of_tables_are_those_of_a_search_table_by_table(vm):
-    naive = {}
-    for level, gpa, tables, *_ in vm.dump()["nodes"]:
-        for base in range(gpa, gpa + tables * table_span(level), table_span(level)):
-            users = tuple(
-                a.title
-                for a in areas(vm)
-                if a.span.start < base + table_span(level) and base < a.span.end
-            )
-            naive[level, users] = naive.get((level, users), 0) + 1
-    if not vm.space.gpt.twins:
-        found = {(u.level, tuple(a.title for a in u.users)): u.tables for u in table_uses(vm)}
-        assert found == naive
-
-
-@settings(max_examples=150, deadline=None)
-@given(machines)
-def test_kernels_that_count_users_damage_and_leak_nothing(vm):
-    drifted = vm.resident - sum(row[1] for row in vm.dump()["ptes"])
-    if vm.revision.name in COUNTED and vm.state.value == "running":
-        assert kinds(vm) == (["drift"] if drifted else [])
-        assert not any(use.leaked for use in table_uses(vm))
-    elif not drifted:
-        assert {"drift", "counter"}.isdisjoint(kinds(vm))
 
 
 @pytest.mark.parametrize("gpt", REVISIONS)

@@ -5,98 +5,18 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bhyvesim import Machine
 from bhyvesim.errors import BadValue
-from bhyvesim.kernel.gpt.filters import EntryFilter, parse_bits, parse_rights
-from bhyvesim.kernel.gpt.fold import entry_runs, pages_in, table_runs
+from bhyvesim.kernel.gpt.filters import parse_bits, parse_rights
 from bhyvesim.kernel.gpt.leaf import build
-from bhyvesim.kernel.gpt.levels import table_span
-from bhyvesim.kernel.gpt.rows import NodeRow
 from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.pte.format import bit_names
+from bhyvesim.report.find import find_page
+from bhyvesim.report.leaks import leaks_page
 from bhyvesim.report.tables import Wanted, tree_page, tree_rows
+from bhyvesim.report.walk import walk_page
 from bhyvesim.span import Span, parse_span
-from tests.machines import EDGES, LEAF, PAGE, machines, pages_of
-
-spans = st.one_of(
-    st.just(Span(0, 1 << 48)),
-    st.builds(
-        lambda edge, at, length: Span.sized(max(0, edge + at), length),
-        st.sampled_from(EDGES),
-        st.integers(-3 * PAGE, 3 * LEAF),
-        st.integers(1, 3 * LEAF),
-    ),
-)
-
-
-def expanded(runs):
-    """Runs of entries, page by page."""
-    found = {}
-    for run in runs:
-        for time in range(run.times):
-            for i in range(run.npages):
-                page = run.page + time * 512 + i
-                assert page not in found
-                found[page] = run.cls + (page << 12)
-    return found
-
-
-@settings(max_examples=150, deadline=None)
-@given(machines, spans, st.integers(0, 7), st.booleans(), st.data())
-def test_entries_with_filters_are_the_dump_filtered(vm, span, prot, exactly, data):
-    names = st.sets(st.sampled_from(bit_names(vm.npt)), max_size=2)
-    has, lacks = (frozenset(data.draw(names)) for _ in range(2))
-    picked = EntryFilter(has, lacks, prot, exactly)
-    runs = entry_runs(vm.space.gpt, pages_in(span), lambda cls: picked.picks(vm.npt, cls))
-    naive = {
-        page: pte
-        for page, pte in pages_of(vm).items()
-        if span.start < (page + 1) * PAGE and page * PAGE < span.end
-        if has <= set(vm.npt.flags(pte)) and not lacks & set(vm.npt.flags(pte))
-        if (vm.npt.prot(pte) == prot if exactly else not prot & ~vm.npt.prot(pte))
-    }
-    assert expanded(runs) == naive
-
-
-@settings(max_examples=100, deadline=None)
-@given(machines, spans, st.none() | st.integers(1, 4))
-def test_tables_are_those_of_the_dump(vm, span, level):
-    def one_by_one(rows):
-        return sorted(
-            (rank, gpa + i * table_span(rank), refcnt, entries)
-            for rank, gpa, tables, refcnt, entries in rows
-            for i in range(tables)
-        )
-
-    naive = [
-        row
-        for row in one_by_one(vm.dump()["nodes"])
-        if level in (None, row[0])
-        and row[1] < span.end
-        and span.start < row[1] + table_span(row[0])
-    ]
-    assert one_by_one(table_runs(vm.space.gpt, span, level)) == naive
-
-
-@settings(max_examples=100, deadline=None)
-@given(machines)
-def test_what_follows_a_row_lies_under_it(vm):
-    """A tree: above each row, the last one of the level above covers it whole."""
-    last = {}
-    for row in tree_rows(vm, Wanted()):
-        is_table = isinstance(row, NodeRow)
-        level = row.level if is_table else 0
-        end = row.gpa + (row.tables * table_span(level) if is_table else row.npages * PAGE)
-        if level < 4:
-            above = last[level + 1]
-            assert above.gpa <= row.gpa
-            assert end <= above.gpa + above.tables * table_span(level + 1)
-        last[level] = row
-    rows = tree_rows(vm, Wanted())
-    assert expanded(row for row in rows if not isinstance(row, NodeRow)) == pages_of(vm)
 
 
 def test_alike_leaves_are_one_row_and_cost_one():
@@ -214,3 +134,18 @@ def test_rights_and_ranges():
     assert parse_span("3G-4G") == Span(3 << 30, 4 << 30)
     with pytest.raises(BadValue):
         parse_span("")
+
+
+def test_a_name_from_elsewhere_is_shown_escaped():
+    vm = Machine("2025")
+    vm.alloc_memseg(0, 0x200000, "\x1b[31m\n")
+    vm.mmap_memseg(0, 0, 0, 0x200000, 7, wired=True)
+    pages = (
+        tree_page("x", "x", vm, Wanted(), "tree"),
+        walk_page("x", "x", vm, 0),
+        find_page("x", "x", vm, 0x100000, None),
+        leaks_page("x", "x", vm)[0],
+    )
+    for page in pages:
+        for text in (page.plain(None), page.plain(80)):
+            assert ("\\e[31m\\n" in text, "\x1b" in text) == (True, False)

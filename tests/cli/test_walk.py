@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bhyvesim import Machine
 from bhyvesim.errors import KernelPanic
 from bhyvesim.kernel.look.verdicts import verdicts
 from bhyvesim.kernel.results import MachineState
 from bhyvesim.report.walk import walk_page
-from tests.machines import EDGES, PAGE, machines
 
 FORMATS = ("plain", "table", "json")
 
@@ -124,35 +121,6 @@ def test_of_a_leaf_that_exists_twice_the_empty_one_is_walked():
     assert (walk.levels[-1].entry, walk.levels[-1].refcnt) == ("0x0", 0)
     assert walk.accesses[0].why == "no entry yet: a fault would map it as rwx"
     assert walk.state == "panicked"
-
-
-def tried(fork, gpa, prot):
-    """Whether the access succeeds, its fault, the message of its panic."""
-    try:
-        access = fork.access(gpa, 1, prot)
-    except KernelPanic as panic:
-        return False, None, panic.message
-    return access.ok == 1, access.fault, None
-
-
-@settings(max_examples=150, deadline=None)
-@given(machines, st.sampled_from(EDGES), st.integers(-2, 1500))
-def test_the_verdict_is_what_the_access_comes_to(vm, edge, pages):
-    gpa = max(0, edge + pages * PAGE)
-    before = vm.snapshot()
-    told = verdicts(vm, gpa)
-    assert vm.snapshot() == before
-    if vm.state is not MachineState.RUNNING:
-        return
-    entry = vm.space.gpt.entry(gpa >> 12)
-    covered = any(m.span.start <= gpa < m.span.end for m in vm.space.mappings)
-    for verdict in told:
-        fork = vm.fork()
-        ok, fault, panic = tried(fork, gpa, verdict.prot)
-        assert (verdict.allowed, verdict.fault, verdict.panic) == (ok, fault, panic)
-        now = fork.space.gpt.entry(gpa >> 12)
-        assert verdict.maps == (not entry and now != 0)
-        assert ("MMIO" in verdict.why) == (fault == "FC_NOMAP" and not covered)
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
