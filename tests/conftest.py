@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import settings
 
 from bhyvesim.cli import run
 
-settings.register_profile("unhurried", deadline=None)  # a busy machine is no mistake
-settings.load_profile("unhurried")
+with suppress(ImportError):  # the floors of the command line are tried without it
+    from hypothesis import settings
+
+    settings.register_profile("unhurried", deadline=None)  # a busy machine is no mistake
+    settings.load_profile("unhurried")
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
