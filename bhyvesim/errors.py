@@ -1,13 +1,19 @@
-"""The exception tree; the class decides the exit status.
-
-1 the simulated kernel refused · 2 usage or configuration · 3 the simulated kernel
-panicked or hung · 4 the stored state is unusable.
-"""
+"""The exception tree; the class decides the exit status."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+# What each exit status means, the same for every command.
+STATUSES = {
+    0: "fine",
+    1: "refused by the simulated kernel, an expectation not met, a difference, a finding, damage",
+    2: "usage or configuration",
+    3: "the simulated kernel panicked or hung",
+    4: "the stored state is unusable",
+    130: "interrupted",
+}
 
 
 class BhyvesimError(Exception):

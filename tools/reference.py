@@ -11,6 +11,7 @@ from typing import Any
 
 import bhyvesim
 from bhyvesim.cli.commands.schema import SCHEMAS
+from bhyvesim.errors import STATUSES
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.lint.rules import RULES
 from tools.commands import all_commands
@@ -76,14 +77,11 @@ def codes_page() -> str:
     text = (
         "# Exit statuses, findings, revisions\n\n## Exit statuses\n\n"
         "| status | meaning |\n| --- | --- |\n"
-        "| 0 | fine |\n"
-        "| 1 | refused by the simulated kernel, or an expectation not met, or a finding |\n"
-        "| 2 | usage or configuration |\n"
-        "| 3 | the simulated kernel panicked or hung |\n"
-        "| 4 | the stored state is unusable |\n"
-        "| 130 | interrupted |\n\n"
-        "## Findings of `bhyvesim check`\n\n| code | name | what it finds |\n| --- | --- | --- |\n"
     )
+    for status, meaning in STATUSES.items():
+        text += f"| {status} | {meaning} |\n"
+    text += "\n## Findings of `bhyvesim check`\n\n"
+    text += "| code | name | what it finds |\n| --- | --- | --- |\n"
     for rule in RULES.values():
         text += f"| `{rule.code}` | {rule.name} | {rule.summary} |\n"
     text += (

@@ -89,7 +89,7 @@ def schema_of(kind: Any) -> dict[str, Any]:
     if origin is typing.Annotated:
         return {**schema_of(arguments[0]), **_noted(arguments[1])}
     if origin in (typing.Union, types.UnionType):
-        return _nullable(schema_of(next(a for a in arguments if a is not type(None))))
+        return _union([schema_of(a) for a in arguments if a is not type(None)], arguments)
     if origin in (tuple, list):
         return _array(arguments)
     if origin is dict or kind is dict:
@@ -118,10 +118,17 @@ def _array(arguments: tuple[Any, ...]) -> dict[str, Any]:
     return {"type": "array", "items": items, "minItems": length, "maxItems": length}
 
 
+def _union(schemas: list[dict[str, Any]], arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """Several plain types, or one that may be null."""
+    schema = schemas[0] if len(schemas) == 1 else {"type": [one["type"] for one in schemas]}
+    return _nullable(schema) if type(None) in arguments else schema
+
+
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     if schema.get("type") == "object":
         return {"anyOf": [{"type": "null"}, schema]}
-    nullable = {**schema, "type": [schema["type"], "null"]}
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    nullable = {**schema, "type": [*kinds, "null"]}
     if "enum" in schema:
         nullable["enum"] = [*schema["enum"], None]
     return nullable

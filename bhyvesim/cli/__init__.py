@@ -12,11 +12,7 @@ PROGRAM = "bhyvesim"
 
 
 def run(argv: list[str]) -> int:
-    """Run one command; returns its exit status.
-
-    0 fine · 1 refused by the simulated kernel, or an expectation not met · 2 usage or
-    configuration · 3 the simulated kernel panicked or hung · 4 the state is unusable.
-    """
+    """Run one command; returns its exit status, one of ``errors.STATUSES``."""
     with guarded() as (out, err):
         status = _decided(argv)
         out.flush()

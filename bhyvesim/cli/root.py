@@ -12,7 +12,7 @@ from bhyvesim.cli.group import CommandMissing, Group
 from bhyvesim.cli.helps import HELPS
 from bhyvesim.cli.params import revision_option, vm_option
 from bhyvesim.cli.session import Session
-from bhyvesim.errors import UsageError
+from bhyvesim.errors import STATUSES, UsageError
 
 # name: (module, attribute); its line in --help is its docstring's first (cli/helps.py)
 COMMANDS = {
@@ -125,9 +125,8 @@ bhyvectl's own manner works as well:
   bhyvesim --create --vm=NAME | --create --config=FILE [--vm=NAME] [--replace]
 
 \b
-Exit status: 0 fine, 1 refused by the simulated kernel or an expectation not met,
-2 usage or configuration, 3 the simulated kernel panicked or hung, 4 the state is unusable.
-"""
+Exit status:
+""" + "\n".join(f"  {status:<3}  {meaning}" for status, meaning in STATUSES.items())
 
 
 @click.group(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import jsonschema
 import pytest
 
 from tests.scenario.test_run import WRONG
+from tools.schemas import DOCUMENTS
 
 
 @pytest.fixture
@@ -61,8 +64,54 @@ def test_loss_is_in_the_json_of_a_reboot(valid, cli, config):
     assert rebooted["resident"] - rebooted["present"] == 511
 
 
+def test_looking_inside_and_back(valid, cli, config, tmp_path):
+    cli("create", "--config", config("production-13932"))
+    valid("reboot", "reboot", "--format=json")
+    for definition, *argv in (
+        ("walk", "walk", "0x100001000"),
+        ("gpt", "gpt"),
+        ("find", "find", "--pfn", "0x1c0201"),
+        ("leaks", "leaks"),
+        ("log", "log"),
+        ("why", "why", "0x100001000"),
+    ):
+        valid(definition, *argv, "--format=json")
+    valid("fsck", "fsck", "--format=json", status=1)
+    valid("diff", "diff", "@1", "@2.1", "--format=json", status=1)
+    valid("diff-on", "diff", "--on", "13932,14042", "--format=json", status=1)
+    cli("create", "--config", config("testvm-13932"), "--vm", "y")
+    assert cli("--vm=y", "reboot").status == 3
+    path = tmp_path / "y.dump"
+    cli("crash", "export", "1", "-o", path)
+    valid("explain", "explain", str(path), "--format=json")
+    valid("crash-show", "crash", "show", str(path), "--format=json")
+    valid("walk", "walk", "4G", "--crash", str(path), "--format=json")
+
+
+def test_single_operations(valid, cli, config):
+    cli("create", "--config", config("testvm"), "--gpt", "2025")
+    valid("hold", "hold", "--gpa=4G", "--format=json")
+    valid("hold", "hold", "--gpa=3G", "--format=json", status=1)
+    valid("peek", "peek", "--gpa=4G", "--len=8", "--format=json")
+    valid("bitmap", "dirty", "--gpa=4G", "--len=64K", "--format=json")
+    npt = ("npt", "--gpa=0", "--len=0", "--operation=GET_TRACK_DIRTY", "--format=json")
+    valid("bitmap", *npt)
+
+
+def test_every_document_is_tried():
+    here = Path(__file__).read_text(encoding="utf-8")
+    tried = set(re.findall(r'valid\(\s*"([a-z-]+)"', here)) | set(
+        re.findall(r'^\s*\("([a-z-]+)", ', here, re.MULTILINE)
+    )
+    tried |= {"memmap", "memseg", "lowmem", "highmem", "eptp", "stats"}  # by name, in a loop
+    assert DOCUMENTS.keys() <= tried
+
+
 def test_many_vms_and_reviews(valid, config, vm_file):
     valid("matrix", "matrix", config("testvm"), "--format=json")
+    both = (config("testvm"), config("testvm-13932"))
+    valid("matrix-fleet", "matrix", *both, "--format=json")
+    valid("matrix-rollout", "matrix", *both, "--from=13932", "--to=14042", "--format=json")
     valid("run", "run", vm_file(WRONG), "--format=json", status=1)
     valid("check", "check", config("testvm-13932"), "--format=json", status=1)
     good, bad = vm_file("memory.size=4G\n", "a"), vm_file("x", "b")
