@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 
 from bhyvesim.errors import UsageError
@@ -47,6 +48,29 @@ def write_text(path: str, text: str, *, new: bool) -> None:
         raise UsageError(f"{path}: exists already: expected a new file") from None
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}: expected a writable file") from None
+
+
+def replace_file(path: str, text: str) -> None:
+    """Write a file whole or not at all: what was there stays until the new one is on the disk.
+
+    What is no plain file, such as /dev/stdout, is written to as it is. Raises UsageError.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        write_text(path, text, new=False)
+        return
+    there = os.path.realpath(path)
+    beside = f"{there}.{os.getpid()}.new"
+    try:
+        with open(beside, "x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, there)
+    except (OSError, ValueError) as error:
+        with suppress(OSError, ValueError):
+            os.unlink(beside)
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"{path}: {reason}: expected a writable file") from None
 
 
 def read_bytes(path: str) -> bytes:
