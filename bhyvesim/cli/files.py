@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 
 from bhyvesim.errors import UsageError
@@ -46,37 +47,27 @@ def write_text(path: str, text: str, *, new: bool) -> None:
 
 
 def write_whole(path: str, data: bytes) -> None:
-    """Write a file: it appears whole, or not at all.
+    """Write a file whole or not at all: what was there stays until the new one is on the disk.
 
-    Raises UsageError when it cannot be.
+    What is no plain file, such as /dev/stdout, is written to as it is. Raises UsageError.
     """
-    from tempfile import NamedTemporaryFile
-
-    folder = os.path.dirname(os.path.abspath(path))
+    there = os.path.realpath(path)
+    special = os.path.exists(path) and not os.path.isfile(path)
+    beside = there if special else f"{there}.{os.getpid()}.new"
     try:
-        if os.path.exists(path) and not os.path.isfile(path):  # a device, a pipe
-            with open(path, "wb") as special:
-                special.write(data)
-            return
-        with NamedTemporaryFile(dir=folder, prefix=".bhyvesim-", delete=False) as file:
-            try:
-                file.write(data)
-                file.flush()
-                os.fchmod(file.fileno(), 0o666 & ~_umask())
-                os.fsync(file.fileno())
-                os.replace(file.name, os.path.realpath(path))
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        with open(beside, "wb" if special else "xb") as file:
+            file.write(data)
+            if special:
+                return
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, there)
     except (OSError, ValueError) as error:
+        if not special:
+            with suppress(OSError, ValueError):
+                os.unlink(beside)
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(f"{path}: {reason}: expected a writable file") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def read_bytes(path: str) -> bytes:

@@ -35,5 +35,6 @@ HELPS = {
     "find": "Find what maps a host page, or holds an entry.",
     "leaks": "Show what is allocated and for whom; status 1 on a leak.",
     "fsck": "Check the tables; status 1 when they are damaged.",
+    "report": "Write a page of HTML on a VM or a crash.",
     "replay": "Run recorded operations, and print one result object a line.",
 }

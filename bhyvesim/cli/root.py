@@ -50,6 +50,7 @@ COMMANDS = {
     "find": ("find", "find"),
     "leaks": ("leaks", "leaks"),
     "fsck": ("fsck", "fsck"),
+    "report": ("report", "report"),
     "replay": ("replay", "replay"),
 }
 

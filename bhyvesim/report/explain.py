@@ -9,9 +9,11 @@ from bhyvesim.crash.dump import CrashDump, span_of
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.memory import APIC_SPAN, Memmap
 from bhyvesim.kernel.revisions import REVISIONS
-from bhyvesim.kernel.revisions.stops import NO_MEMMAP
+from bhyvesim.kernel.revisions.stops import NO_MEMMAP, Told
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SIZE
+
+UNKNOWN = "This panic is not one that bhyvesim knows."
 
 
 class DumpCase:
@@ -59,16 +61,25 @@ def explained(dump: CrashDump, number: int | None) -> Explained:
 
 def explain(dump: CrashDump) -> str:
     """Cause, numbers, a picture of the addresses, and the revision that fixed it."""
-    build = build_name(dump.debug)
-    did = "hung" if dump.hung else "panicked"
-    head = f"{dump.vm} {did} during {dump.operation}, on kernel {dump.gpt} {build}.\n"
-    stops = {stop.function: stop for stop in REVISIONS[dump.gpt].stops}
-    if dump.function not in stops:
-        return f"{head}\n{dump.message}\nThis panic is not one that bhyvesim knows.\n"
+    head = f"{headline(dump)}.\n"
     case = DumpCase(dump)
-    told = stops[dump.function].tell(case)
+    told = tell(case)
+    if told is None:
+        return f"{head}\n{dump.message}\n{UNKNOWN}\n"
     story = "\n".join(told.story)
     return f"{head}\n{dump.message}\n\n{story}\n\n{_picture(told.marks, case)}\n{told.mended}\n"
+
+
+def headline(dump: CrashDump) -> str:
+    """What happened to whom, and on which kernel."""
+    did = "hung" if dump.hung else "panicked"
+    return f"{dump.vm} {did} during {dump.operation}, on kernel {dump.gpt} {build_name(dump.debug)}"
+
+
+def tell(case: DumpCase) -> Told | None:
+    """The story of *case*; None where its revision is not known to stop there."""
+    stops = {stop.function: stop for stop in REVISIONS[case.gpt].stops}
+    return stops[case.function].tell(case) if case.function in stops else None
 
 
 def _map_name(case: DumpCase, gpa: int) -> str:

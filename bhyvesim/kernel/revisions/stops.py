@@ -47,6 +47,12 @@ class Told(NamedTuple):
     marks: Mapping[int, str]
     mended: str
 
+    @property
+    def mended_in(self) -> str | None:
+        """The revision that *mended* names first; None where none mends it."""
+        word = self.mended.removeprefix("Fixed in ").split()[0].strip(",.")
+        return None if word == "no" else word
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:

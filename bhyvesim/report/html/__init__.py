@@ -1,0 +1,1 @@
+"""A VM or a crash as one page of HTML, which loads nothing from elsewhere."""
