@@ -21,7 +21,7 @@ from bhyvesim.store.transaction import Transaction
 
 WAIT_SECONDS = 10.0
 FILE_NAME = "state.sqlite3"
-_POLL_SECONDS = 0.005  # how often a writer asks for the lock
+_POLL_SECONDS = 0.01  # how often a writer asks for the lock at first
 
 
 def state_dir() -> str:
@@ -94,18 +94,19 @@ class Store:
         """Become the one writer.
 
         SQLite itself waits longer from try to try, so that who came late goes first; among
-        many writers somebody then waits for ever. Here all ask equally often.
+        many writers somebody then waits for ever. Here who has waited long asks more often.
         """
-        deadline = monotonic() + self.wait_seconds
+        started = monotonic()
         db.execute("PRAGMA busy_timeout = 0")
         while True:
             try:
                 db.execute("BEGIN IMMEDIATE")
                 break
             except sqlite3.OperationalError as error:
-                if not outcome.is_busy(error) or monotonic() > deadline:
+                waited = monotonic() - started
+                if not outcome.is_busy(error) or waited > self.wait_seconds:
                     raise
-            sleep(_POLL_SECONDS * (0.5 + monotonic_ns() % 997 / 997))
+            sleep(_POLL_SECONDS * (0.5 + monotonic_ns() % 997 / 997) / (1 + waited) ** 2)
         db.execute(f"PRAGMA busy_timeout = {int(self.wait_seconds * 1000)}")
 
     def _migrate(self, db: sqlite3.Connection, version: int) -> None:
