@@ -29,6 +29,7 @@ bench: $(VENV)/.installed-bench
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m tools.schemas
+	$(BIN)/python -m tools.keys
 	$(BIN)/python -m tools.helps
 	$(BIN)/python -m tools.reference
 	$(BIN)/python -m tools.manpages

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.sessions import ROOT, outputs, sessions
-from tools import helps, manpages, reference, schemas
+from tools import helps, keys, manpages, reference, schemas
 from tools.commands import all_commands
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -50,6 +50,12 @@ def test_the_reference_is_made_from_the_code(tmp_path):
 def test_the_output_schema_is_made_from_the_records():
     made = schemas.output_schema()
     assert made == (schemas.SCHEMAS / "output.schema.json").read_text(encoding="utf-8"), "make docs"
+
+
+@pytest.mark.parametrize("kind", keys.FILES)
+def test_the_schemas_of_files_are_made_from_their_keys(kind):
+    published = (keys.SCHEMAS / f"{kind}.schema.json").read_text(encoding="utf-8")
+    assert keys.schema(kind) == published, "make docs"
 
 
 def test_the_lines_of_help_are_the_commands_own():

@@ -14,6 +14,7 @@ from bhyvesim.cli.commands.schema import SCHEMAS
 from bhyvesim.errors import STATUSES
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.lint.rules import RULES
+from tools import keys
 from tools.commands import all_commands
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
@@ -25,18 +26,6 @@ def commands_page() -> str:
     text = "# Commands\n\n"
     for path, ctx in all_commands():
         text += f"## {path}\n\n```text\n{ctx.get_help()}\n```\n\n"
-    return text
-
-
-def keys_page() -> str:
-    """The keys of VM descriptions and scenarios, from their schemas."""
-    text = "# Configuration keys\n\n"
-    for kind, title in (("vm", "VM descriptions"), ("scenario", "Scenarios")):
-        schema = json.loads((SCHEMAS / f"{kind}.schema.json").read_text(encoding="utf-8"))
-        text += f"## {title}\n\n| key | value | meaning |\n| --- | --- | --- |\n"
-        for key, value in schema["properties"].items():
-            text += _key_rows(key, value, schema)
-        text += "\n"
     return text
 
 
@@ -158,7 +147,7 @@ def _docstring(thing: object) -> str:
 PAGES = {
     "python.md": python_page,
     "commands.md": commands_page,
-    "configuration.md": keys_page,
+    "configuration.md": keys.reference,
     "codes.md": codes_page,
     "json.md": json_page,
 }

@@ -1,10 +1,15 @@
-"""Typed values from document nodes; each reader says what it expects and where it was not met."""
+"""Typed values from document nodes; each reader says what it expects and where it was not met.
+
+A reader carries the JSON Schema of what it takes, a key its meaning: the published schemas and
+the reference of keys are derived from them (tools/keys.py).
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Mapping as AnyMapping
+from typing import Any, Generic, TypeVar
 
 from bhyvesim.config.document import Mapping, Node, Scalar, Sequence
 from bhyvesim.errors import BadValue
@@ -13,18 +18,85 @@ from bhyvesim.units import PAGE_SIZE, is_page_aligned, parse_address, parse_size
 
 T = TypeVar("T")
 
-_INTEGER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|0o[0-7]+|[0-9]+)", re.ASCII)
+_DIGITS = "(0[xX][0-9a-fA-F]+|0o[0-7]+|[0-9]+)"
+AMOUNT = r"(0[xX][0-9a-fA-F]+|[0-9]+)\s*([bB]|[kKmMgGtT]([iI]?[bB])?)?"
+_INTEGER = re.compile(f"[+-]?{_DIGITS}", re.ASCII)
 _MAX_DIGITS = 40
+
+
+Schema = AnyMapping[str, Any]
+NO_RULES: Schema = {}
+
+
+class Reader(Generic[T]):
+    """Makes a value of a node, or raises ConfigError there.
+
+    *schema* is what the JSON Schema says of it; *name*, if it has one, that of its definition.
+    """
+
+    __slots__ = ("name", "read", "schema")
+
+    def __init__(self, read: Callable[[Node], T], schema: Schema, name: str = "") -> None:
+        self.read = read
+        self.schema = schema
+        self.name = name
+
+    def __call__(self, node: Node) -> T:
+        return self.read(node)
+
+
+def reader(schema: Schema, name: str = "") -> Callable[[Callable[[Node], T]], Reader[T]]:
+    """Makes a function a reader with that schema."""
+    return lambda read: Reader(read, schema, name)
+
+
+class Key(Generic[T]):
+    """One key of a mapping: how its value is read, what it means, and whether it must be there.
+
+    *default* is what it is when it is left out; None where its reader's place decides.
+    """
+
+    __slots__ = ("default", "example", "meaning", "name", "needed", "read")
+
+    def __init__(
+        self,
+        name: str,
+        read: Reader[T],
+        meaning: str = "",
+        *,
+        needed: bool = False,
+        default: T | None = None,
+        example: str = "",
+    ) -> None:
+        self.name = name
+        self.read = read
+        self.meaning = meaning
+        self.needed = needed
+        self.default = default
+        self.example = example
+
+
+Keys = tuple[Key[Any], ...]
+
+
+def names(keys: Iterable[Key[Any]]) -> list[str]:
+    """What the keys are called."""
+    return [key.name for key in keys]
+
+
+def mapping(keys: Keys, read: Callable[[Fields], T], **more: Any) -> Reader[T]:
+    """A mapping with these keys; *more* is what its schema says besides."""
+    return Reader(lambda node: read(Fields(node, keys)), {"keys": keys, **more})
 
 
 class Fields:
     """The values under a mapping's keys; unknown keys are refused at once."""
 
-    def __init__(self, node: Node, known: Iterable[str]) -> None:
+    def __init__(self, node: Node, keys: Iterable[str | Key[Any]]) -> None:
+        known = [key if isinstance(key, str) else key.name for key in keys]
         if not isinstance(node, Mapping):
             raise node.error(f"{describe(node)}", f"a mapping with {listed(known)}")
         self.node = node
-        known = list(known)
         for key, place in node.keys.items():
             if key not in known:
                 raise place.error(f"unknown key {shorten(key)}", suggestion(key, known))
@@ -35,6 +107,17 @@ class Fields:
     def place(self, key: str) -> Node:
         """Where *key* itself stands."""
         return self.node.keys[key]
+
+    def value(self, key: Key[T]) -> T:
+        """The value of a key that must be there, or that has a default."""
+        if key.needed or key.name in self.node.items:
+            return self.need(key.name, key.read)
+        assert key.default is not None, key.name
+        return key.default
+
+    def optional(self, key: Key[T]) -> T | None:
+        """The value of a key that may be left out."""
+        return self.get(key.name, key.read, None)
 
     def need(self, key: str, read: Callable[[Node], T]) -> T:
         """The value of *key*, which must be there."""
@@ -82,6 +165,7 @@ def parsed(node: Node, parse: Callable[[str], int], word: str) -> int:
         raise node.error(error.problem, error.expected) from None
 
 
+@reader({"type": "string"})
 def text(node: Node) -> str:
     """A string, quoted or not; may be empty when quoted."""
     if isinstance(node, Scalar) and not node.plain:
@@ -89,6 +173,7 @@ def text(node: Node) -> str:
     return scalar(node, "a string")
 
 
+@reader({"type": "boolean"})
 def boolean(node: Node) -> bool:
     """``true`` or ``false``, unquoted; YAML 1.1's yes, no, on and off are not."""
     word = scalar(node, "true or false")
@@ -97,6 +182,10 @@ def boolean(node: Node) -> bool:
     return word == "true"
 
 
+@reader(
+    {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": f"^[+-]?{_DIGITS}$"}]},
+    "integer",
+)
 def integer(node: Node) -> int:
     """A decimal, ``0x`` or ``0o`` integer."""
     word = scalar(node, "an integer")
@@ -107,6 +196,15 @@ def integer(node: Node) -> int:
     return int(word, base)
 
 
+@reader(
+    {
+        "anyOf": [
+            {"type": "integer", "minimum": 0},
+            {"type": "string", "pattern": f"^[+]?{_DIGITS}$"},
+        ]
+    },
+    "natural",
+)
 def natural(node: Node) -> int:
     """An integer that is not negative."""
     number = integer(node)
@@ -115,7 +213,7 @@ def natural(node: Node) -> int:
     return number
 
 
-def choice(*choices: str) -> Callable[[Node], str]:
+def choice(*choices: str) -> Reader[str]:
     """One of some words; quoted or not, so that ``gpt: 14042`` needs no quotes."""
 
     def read(node: Node) -> str:
@@ -124,9 +222,20 @@ def choice(*choices: str) -> Callable[[Node], str]:
             raise node.error(f"{shorten(word)} is not known", suggestion(word, choices))
         return word
 
-    return read
+    return Reader(read, {"enum": list(choices)})
 
 
+_BYTES: Schema = {
+    "description": "Bytes: 2M, 8GiB, 0x200000 or 4096; suffixes are powers of 1024.",
+    "anyOf": [
+        {"type": "string", "pattern": rf"^\s*{AMOUNT}\s*$"},
+        {"type": "integer", "minimum": 0},
+    ],
+}
+_a_size = reader(_BYTES, "size")
+
+
+@_a_size
 def size(node: Node) -> int:
     """A positive, page-aligned number of bytes."""
     number = byte_count(node)
@@ -135,6 +244,7 @@ def size(node: Node) -> int:
     return number
 
 
+@_a_size
 def byte_count(node: Node) -> int:
     """A page-aligned number of bytes, from 0 on."""
     word = scalar(node, "a size such as 2M or 8G")
@@ -148,6 +258,7 @@ def byte_count(node: Node) -> int:
     return number
 
 
+@_a_size
 def address(node: Node) -> int:
     """A guest-physical address, page-aligned."""
     number = any_address(node)
@@ -156,11 +267,13 @@ def address(node: Node) -> int:
     return number
 
 
+@_a_size
 def any_address(node: Node) -> int:
     """A guest-physical address."""
     return parsed(node, parse_address, scalar(node, "an address such as 0xffe00000"))
 
 
+@_a_size
 def length(node: Node) -> int:
     """A positive number of bytes, aligned or not."""
     number = parsed(node, parse_size, scalar(node, "a length such as 4K"))
@@ -169,15 +282,43 @@ def length(node: Node) -> int:
     return number
 
 
+@reader(
+    {
+        "type": "string",
+        "description": "One or more of r, w, x: rwx, r-x, w.",
+        "pattern": "^[rwxRWX, -]*[rwxRWX][rwxRWX, -]*$",
+    },
+    "prot",
+)
 def prot(node: Node) -> int:
     """A protection or an access: ``rwx``, ``r-x``, ``w``."""
     return parsed(node, parse_prot, scalar(node, "one or more of r, w, x"))
 
 
+ACCESS = Key("access", prot, "What each access wants at once.", needed=True, example="rw")
+AGENT = Key(
+    "by",
+    choice(*BY),
+    "A vCPU, through the tables; a device, by holds.",
+    default="vcpu",
+)
+# What a mapping with both says besides: a device reads or writes.
+DEVICES_READ_OR_WRITE: Schema = {
+    "if": {"properties": {"by": {"const": "device"}}, "required": ["by"]},
+    "then": {"properties": {"access": {"pattern": "[rwRW]"}}},
+}
+HELD = Key(
+    "access",
+    Reader(prot.read, {"allOf": [prot, {"pattern": "[rwRW]"}]}),
+    "What the holder may do: read or write, at least.",
+    default=READ | WRITE,
+    example="rw",
+)
+
+
 def access_by(fields: Fields) -> tuple[int, str]:
     """What ``access`` wants, and who ``by``; a device reads or writes."""
-    wanted = fields.need("access", prot)
-    by = fields.get("by", choice(*BY), "vcpu")
+    wanted, by = fields.value(ACCESS), fields.value(AGENT)
     if by == "device":
         _check_holds(fields, wanted)
     return wanted, by
@@ -185,7 +326,7 @@ def access_by(fields: Fields) -> tuple[int, str]:
 
 def held_access(fields: Fields) -> int:
     """What the ``access`` of a holder wants: read or write, at least; both if left out."""
-    wanted = fields.get("access", prot, READ | WRITE)
+    wanted = fields.value(HELD)
     _check_holds(fields, wanted)
     return wanted
 
@@ -195,7 +336,7 @@ def _check_holds(fields: Fields, wanted: int) -> None:
         raise fields.place("access").error("access of a device without r or w", "r or w in it")
 
 
-def items(read: Callable[[Node], T]) -> Callable[[Node], tuple[T, ...]]:
+def items(read: Callable[[Node], T]) -> Reader[tuple[T, ...]]:
     """A list, each item read by *read*."""
 
     def read_list(node: Node) -> tuple[T, ...]:
@@ -203,4 +344,4 @@ def items(read: Callable[[Node], T]) -> Callable[[Node], tuple[T, ...]]:
             raise node.error(f"{describe(node)} stands here", "a list")
         return tuple(read(item) for item in node.items)
 
-    return read_list
+    return Reader(read_list, {"type": "array", "items": read})

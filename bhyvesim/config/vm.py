@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from os import PathLike, fspath
 from typing import cast
 
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import MAX_BYTES, Node, Scalar, Sequence, parse
+from bhyvesim.config.readers import Key
 from bhyvesim.kernel.calls import Assertions
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.kernel.pte.format import PFN_BITS
-from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.kernel.revisions import NEWEST, REVISIONS
 from bhyvesim.prot import ALL
 from bhyvesim.units import MIB, format_size, shorten
 from bhyvesim.vm.layouts import BHYVE_ROM_WINDOW, LAYOUTS, PARTS
 from bhyvesim.vm.spec import (
+    MAX_NAME_BYTES,
+    NPT_OF_CPU,
     Cpu,
     KernelSpec,
     SegmentSpec,
@@ -26,10 +28,178 @@ from bhyvesim.vm.spec import (
 from bhyvesim.vm.vm import Vm
 
 DEFAULT_BOOTROM = 2 * MIB
-_COMMON = ("name", "kernel", "cpu", "apicv", "touch", "track_dirty")
-_SHORT = ("vmm", "memory", "bootrom", "host_pfn")
-_EXPLICIT = ("segments", "mappings")
-KEYS = (*_COMMON, *_SHORT, *_EXPLICIT)
+_MAX_SEGMENT_NAME = 63  # bytes
+
+
+@r.reader(
+    {
+        "anyOf": [
+            {"enum": list(REVISIONS)},
+            {"enum": [int(name) for name in REVISIONS if name.isdigit()]},
+        ]
+    },
+    "gpt",
+)
+def _gpt(node: Node) -> str:
+    return r.choice(*REVISIONS)(node)  # at each reading: a file may have added one
+
+
+@r.reader({"type": "string", "minLength": 1, "maxLength": MAX_NAME_BYTES, "pattern": "^[^/]+$"})
+def _name(node: Node) -> str:
+    name = r.text(node)
+    problem = name_problem(name)
+    if problem is not None:
+        raise node.error(
+            f"{shorten(name)} {problem}", "a printable name of 1 to 127 bytes without /"
+        )
+    return name
+
+
+@r.reader(r.natural.schema, "natural")
+def _pfn(node: Node) -> int:
+    pfn = r.natural(node)
+    if pfn >> PFN_BITS:
+        raise node.error(f"{pfn:#x} is no page frame number", f"one below 2^{PFN_BITS}")
+    return pfn
+
+
+@r.reader({"type": "string", "maxLength": _MAX_SEGMENT_NAME})
+def _segment_name(node: Node) -> str:
+    name = r.text(node)
+    length = len(name.encode("utf-8", "surrogatepass"))
+    if not name.isprintable() or length > _MAX_SEGMENT_NAME:
+        raise node.error("the segment's name", "a printable name of at most 63 bytes")
+    return "" if name == "sysmem" else name
+
+
+GPT = Key("gpt", _gpt, "The revision of the kernel's page-table code.", default=NEWEST)
+DEBUG = Key("debug", r.boolean, "Whether ASSERTs are live.", default=True)
+ASSERTIONS = Key(
+    "assertions",
+    r.choice(*(mode.value for mode in Assertions)),
+    "What a failing ASSERT of a DEBUG kernel does.",
+    default=Assertions.PANIC.value,
+)
+KERNEL_KEYS = (GPT, DEBUG, ASSERTIONS)
+
+TOUCH_GPA = Key("gpa", r.any_address, "Where it begins.", needed=True, example="0x100000000")
+TOUCH_LEN = Key("len", r.length, "How many bytes.", needed=True, example="2M")
+_TOUCH_KEYS = (TOUCH_GPA, TOUCH_LEN, r.ACCESS, r.AGENT)
+
+SEGMENT_ID = Key("id", r.integer, "Its id.", needed=True, example="0")
+SEGMENT_NAME = Key(
+    "name", _segment_name, "Empty or sysmem: RAM. Otherwise device memory.", default=""
+)
+SEGMENT_SIZE = Key("size", r.size, "How many bytes.", needed=True, example="3G")
+HOST_PFN = Key("host_pfn", _pfn, "Its first host page frame; the next free one if left out.")
+_SEGMENT_KEYS = (SEGMENT_ID, SEGMENT_NAME, SEGMENT_SIZE, HOST_PFN)
+
+GPA = Key("gpa", r.address, "Where in the guest.", needed=True, example="0xffe00000")
+SEGMENT = Key("segment", r.integer, "The segment's id.", needed=True, example="1")
+OFFSET = Key("offset", r.byte_count, "Where in the segment.", default=0)
+LEN = Key("len", r.size, "How many bytes.", needed=True, example="2M")
+PROT = Key("prot", r.prot, "What is granted.", default=ALL, example="r-x")
+WIRED = Key("wired", r.boolean, "Put all pages in the tables at once.", default=False)
+_MEMMAP_KEYS = (GPA, SEGMENT, OFFSET, LEN, PROT, WIRED)
+
+
+def _read_segment(fields: r.Fields) -> SegmentSpec:
+    name = fields.value(SEGMENT_NAME)
+    return SegmentSpec(
+        fields.value(SEGMENT_ID),
+        name,
+        fields.value(SEGMENT_SIZE),
+        fields.optional(HOST_PFN),
+    )
+
+
+def _read_memmap(fields: r.Fields) -> Memmap:
+    return Memmap(
+        gpa=fields.value(GPA),
+        segid=fields.value(SEGMENT),
+        segoff=fields.value(OFFSET),
+        length=fields.value(LEN),
+        prot=fields.value(PROT),
+        wired=fields.value(WIRED),
+    )
+
+
+def _read_touch(fields: r.Fields) -> TouchSpec:
+    return TouchSpec(fields.value(TOUCH_GPA), fields.value(TOUCH_LEN), *r.access_by(fields))
+
+
+def _read_kernel(fields: r.Fields) -> KernelSpec:
+    debug, assertions = fields.value(DEBUG), fields.value(ASSERTIONS)
+    if not debug and ASSERTIONS.name in fields and assertions != Assertions.OFF.value:
+        raise fields.place(ASSERTIONS.name).error(
+            f"assertions: {assertions} on a production kernel", "debug: true beside it"
+        )
+    return KernelSpec(fields.value(GPT), debug, assertions)
+
+
+_touch = r.mapping(_TOUCH_KEYS, _read_touch, **r.DEVICES_READ_OR_WRITE)
+_kernel = r.mapping(KERNEL_KEYS, _read_kernel)
+read_memmap = r.mapping(_MEMMAP_KEYS, _read_memmap)
+
+
+@r.reader({"anyOf": [{"enum": ["all", "none"]}, r.items(_touch)]})
+def _touches(node: Node) -> tuple[TouchSpec, ...] | None:
+    if isinstance(node, Scalar):
+        return {"all": None, "none": ()}[r.choice("all", "none")(node)]
+    if not isinstance(node, Sequence):
+        raise node.error("a mapping stands here", "all, none, or a list of {gpa, len, access}")
+    return tuple(_touch(item) for item in node.items)
+
+
+_PFN_KEYS = tuple(Key(part, _pfn, f"Of {part}.") for part in PARTS)
+
+
+def _read_pfns(fields: r.Fields) -> dict[str, int]:
+    return {key.name: fields.need(key.name, _pfn) for key in _PFN_KEYS if key.name in fields}
+
+
+NAME = Key("name", _name, "What the VM is called.", needed=True, example="testvm")
+KERNEL = Key("kernel", _kernel, "The simulated host's kernel.")
+CPU = Key("cpu", r.choice(*NPT_OF_CPU), "amd: RVI tables; intel: EPT tables.", default="amd")
+APICV = Key(
+    "apicv",
+    r.boolean,
+    "Intel: whether the host virtualises the APIC; then every VM has a page for it at "
+    "0xfee00000. Default: true on intel.",
+)
+TOUCH = Key("touch", _touches, "What the running guest touches.", example="none")
+TRACK_DIRTY = Key("track_dirty", r.boolean, "Dirty tracking from the start.", default=False)
+VMM = Key("vmm", r.choice(*LAYOUTS), "Whose segment ids and slot order.", default="propolis")
+MEMORY = Key("memory", r.size, "RAM, where no segments are given.", example="8G")
+BOOTROM = Key("bootrom", r.byte_count, "The boot ROM; 0: none.", default=DEFAULT_BOOTROM)
+PFNS = Key("host_pfn", r.mapping(_PFN_KEYS, _read_pfns), "First host page frames.")
+SEGMENTS = Key("segments", r.items(r.mapping(_SEGMENT_KEYS, _read_segment)), "One by one.")
+MAPPINGS = Key("mappings", r.items(read_memmap), "In slot order.")
+
+_COMMON = (NAME, KERNEL, CPU, APICV, TOUCH, TRACK_DIRTY)
+_SHORT = (VMM, MEMORY, BOOTROM, PFNS)
+_EXPLICIT = (SEGMENTS, MAPPINGS)
+VM_KEYS = (*_COMMON, *_SHORT, *_EXPLICIT)
+KEYS = r.names(VM_KEYS)
+
+
+def _none_of(keys: r.Keys) -> r.Schema:
+    return {"not": {"anyOf": [{"required": [key.name]} for key in keys]}}
+
+
+# A VM in short, or segment by segment; and the APIC page needs Intel.
+VM_RULES: r.Schema = {
+    "oneOf": [
+        {"required": [NAME.name, MEMORY.name], **_none_of(_EXPLICIT)},
+        {"required": [NAME.name, *r.names(_EXPLICIT)], **_none_of(_SHORT)},
+    ],
+    "allOf": [
+        {
+            "if": {"properties": {"apicv": {"const": True}}, "required": ["apicv"]},
+            "then": {"properties": {"cpu": {"const": "intel"}}, "required": ["cpu"]},
+        }
+    ],
+}
 
 
 def load(text: str | bytes, source: str) -> VmSpec:
@@ -52,26 +222,26 @@ def load_vm(path: str | PathLike[str]) -> Vm:
 
 def read_vm(node: Node) -> VmSpec:
     """The VM under *node*. Raises ConfigError."""
-    fields = r.Fields(node, KEYS)
-    name = fields.need("name", _name)
-    cpu = cast(Cpu, fields.get("cpu", r.choice("amd", "intel"), "amd"))
-    kernel = fields.get("kernel", _kernel, KernelSpec())
-    apicv = fields.get("apicv", _apicv(cpu), cpu == "intel")
-    touches = fields.get("touch", _touches, None)
-    track_dirty = fields.get("track_dirty", r.boolean, False)
-    if "segments" in fields or "mappings" in fields:
-        for key in _SHORT:
+    fields = r.Fields(node, VM_KEYS)
+    name = fields.value(NAME)
+    cpu = cast(Cpu, fields.value(CPU))
+    kernel = fields.get(KERNEL.name, _kernel, KernelSpec())
+    apicv = _apicv(fields, cpu)
+    touches = fields.optional(TOUCH)
+    track_dirty = fields.value(TRACK_DIRTY)
+    if any(key.name in fields for key in _EXPLICIT):
+        for key in r.names(_SHORT):
             if key in fields:
                 raise fields.place(key).error(
                     f"{key} together with segments", f"either {key}, or segments and mappings"
                 )
-        segments = fields.need("segments", r.items(_segment))
-        mappings = fields.need("mappings", r.items(read_memmap))
+        segments = fields.need(SEGMENTS.name, SEGMENTS.read)
+        mappings = fields.need(MAPPINGS.name, MAPPINGS.read)
         return VmSpec(name, kernel, cpu, segments, mappings, touches, track_dirty, apicv=apicv)
-    vmm = fields.get("vmm", r.choice(*LAYOUTS), "propolis")
-    memory = fields.need("memory", r.size)
-    bootrom = fields.get("bootrom", _bootrom(vmm), DEFAULT_BOOTROM)
-    pfns = fields.get("host_pfn", _pfns, dict[str, int]())
+    vmm = fields.value(VMM)
+    memory = fields.need(MEMORY.name, MEMORY.read)
+    bootrom = _bootrom(fields, vmm)
+    pfns = fields.get(PFNS.name, PFNS.read, dict[str, int]())
     layout = LAYOUTS[vmm](memory, bootrom, pfns)
     return VmSpec(
         name,
@@ -86,105 +256,19 @@ def read_vm(node: Node) -> VmSpec:
     )
 
 
-def _name(node: Node) -> str:
-    name = r.text(node)
-    problem = name_problem(name)
-    if problem is not None:
-        raise node.error(
-            f"{shorten(name)} {problem}", "a printable name of 1 to 127 bytes without /"
+def _apicv(fields: r.Fields, cpu: str) -> bool:
+    apicv = fields.optional(APICV)
+    if apicv and cpu != "intel":
+        place = fields.node.items[APICV.name]
+        raise place.error(f"apicv: true with cpu: {cpu}", "cpu: intel, or no apicv")
+    return cpu == "intel" if apicv is None else apicv
+
+
+def _bootrom(fields: r.Fields, vmm: str) -> int:
+    size = fields.value(BOOTROM)
+    if vmm == "bhyve" and size > BHYVE_ROM_WINDOW:
+        limit = format_size(BHYVE_ROM_WINDOW)
+        raise fields.node.items[BOOTROM.name].error(
+            f"a ROM of {format_size(size)}", f"at most {limit} under vmm: bhyve"
         )
-    return name
-
-
-def _apicv(cpu: str) -> Callable[[Node], bool]:
-    def read(node: Node) -> bool:
-        apicv = r.boolean(node)
-        if apicv and cpu != "intel":
-            raise node.error(f"apicv: true with cpu: {cpu}", "cpu: intel, or no apicv")
-        return apicv
-
-    return read
-
-
-def _kernel(node: Node) -> KernelSpec:
-    fields = r.Fields(node, ("gpt", "debug", "assertions"))
-    default = KernelSpec()
-    debug = fields.get("debug", r.boolean, default.debug)
-    modes = r.choice(*(mode.value for mode in Assertions))
-    assertions = fields.get("assertions", modes, default.assertions)
-    if not debug and "assertions" in fields and assertions != Assertions.OFF.value:
-        raise fields.place("assertions").error(
-            f"assertions: {assertions} on a production kernel", "debug: true beside it"
-        )
-    return KernelSpec(fields.get("gpt", r.choice(*REVISIONS), default.gpt), debug, assertions)
-
-
-def _bootrom(vmm: str) -> Callable[[Node], int]:
-    def read(node: Node) -> int:
-        size = r.byte_count(node)
-        if vmm == "bhyve" and size > BHYVE_ROM_WINDOW:
-            limit = format_size(BHYVE_ROM_WINDOW)
-            raise node.error(f"a ROM of {format_size(size)}", f"at most {limit} under vmm: bhyve")
-        return size
-
-    return read
-
-
-def _pfns(node: Node) -> dict[str, int]:
-    fields = r.Fields(node, PARTS)
-    return {part: fields.need(part, _pfn) for part in PARTS if part in fields}
-
-
-def _pfn(node: Node) -> int:
-    pfn = r.natural(node)
-    if pfn >> PFN_BITS:
-        raise node.error(f"{pfn:#x} is no page frame number", f"one below 2^{PFN_BITS}")
-    return pfn
-
-
-def _segment(node: Node) -> SegmentSpec:
-    fields = r.Fields(node, ("id", "name", "size", "host_pfn"))
-    name = fields.get("name", _segment_name, "")
-    return SegmentSpec(
-        fields.need("id", r.integer),
-        "" if name == "sysmem" else name,
-        fields.need("size", r.size),
-        fields.get("host_pfn", _pfn, None),
-    )
-
-
-def _segment_name(node: Node) -> str:
-    name = r.text(node)
-    if not name.isprintable() or len(name.encode("utf-8", "surrogatepass")) > 63:
-        raise node.error("the segment's name", "a printable name of at most 63 bytes")
-    return name
-
-
-def read_memmap(node: Node) -> Memmap:
-    """One memmap, page-aligned. Raises ConfigError."""
-    fields = r.Fields(node, ("gpa", "segment", "offset", "len", "prot", "wired"))
-    return Memmap(
-        gpa=fields.need("gpa", r.address),
-        segid=fields.need("segment", r.integer),
-        segoff=fields.get("offset", r.byte_count, 0),
-        length=fields.need("len", r.size),
-        prot=fields.get("prot", r.prot, ALL),
-        wired=fields.get("wired", r.boolean, False),
-    )
-
-
-def _touches(node: Node) -> tuple[TouchSpec, ...] | None:
-    if isinstance(node, Scalar):
-        return {"all": None, "none": ()}[r.choice("all", "none")(node)]
-    if not isinstance(node, Sequence):
-        raise node.error("a mapping stands here", "all, none, or a list of {gpa, len, access}")
-    return tuple(_touch(item) for item in node.items)
-
-
-def _touch(node: Node) -> TouchSpec:
-    fields = r.Fields(node, ("gpa", "len", "access", "by"))
-    return TouchSpec(
-        fields.need("gpa", r.any_address),
-        fields.need("len", r.length),
-        *r.access_by(fields),
-    )
+    return size

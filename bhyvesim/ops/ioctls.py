@@ -231,6 +231,11 @@ class NptOp(Operation):
         Key("bitmap", "bitmap", k.bitmap, None, write=bytes.hex),
     )
 
+    @classmethod
+    def on_dirty_bits(cls, gpa: int, length: int, name: str, pages: int | None) -> NptOp:
+        """GET_DIRTY, SET_DIRTY or RESET_DIRTY of a range, or of *pages* of it (a bitmap)."""
+        return cls(gpa, length, *npt.dirty_operation(name, length, pages))
+
     def perform(self, machine: Machine) -> npt.NptResult:
         return npt.npt_operation(machine, self.gpa, self.length, self.operation, self.bitmap)
 

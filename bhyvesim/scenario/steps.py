@@ -1,18 +1,72 @@
-"""What the steps of a scenario do."""
+"""What the steps of a scenario do: operations, and what is made of several."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from bhyvesim.kernel import contents, npt
 from bhyvesim.kernel.gpt.access import Access
-from bhyvesim.kernel.memory import Memmap
+from bhyvesim.kernel.npt import NptResult
+from bhyvesim.kernel.results import BatchAccess, Held
 from bhyvesim.ops import ioctls as ops
+from bhyvesim.ops.contents import Bytes, Read, Write
+from bhyvesim.ops.operation import Operation
 from bhyvesim.scenario.cell import Cell
 from bhyvesim.scenario.model import Observed, Series
 from bhyvesim.units import PAGE_SIZE
 from bhyvesim.vm import life
-from bhyvesim.vm.spec import SegmentSpec, TouchSpec
+from bhyvesim.vm.spec import TouchSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """One operation."""
+
+    operation: Operation
+
+    def run(self, cell: Cell) -> Observed:
+        value = self.operation.perform(cell.running)
+        if isinstance(self.operation, ops.Destroy):
+            return Observed(leaks=value)
+        return observed(value)
+
+
+def observed(value: Any) -> Observed:
+    """What an operation came to, as expectations look at it."""
+    return _OBSERVED[type(value)](value)
+
+
+def _accessed(access: Access) -> Observed:
+    return Observed(pages=access.ok, mapped=access.mapped, fault=access.fault, gpa=access.gpa)
+
+
+def _batch(batch: BatchAccess) -> Observed:
+    gpa, fault = batch.faults[0] if batch.faults else (None, None)
+    return Observed(pages=batch.ok, mapped=batch.mapped, fault=fault, gpa=gpa)
+
+
+def _tracked(bitmap: bytes | None, returns: int | None = None) -> Observed:
+    dirty = None if bitmap is None else int.from_bytes(bitmap, "little")
+    return Observed(bitmap=bitmap, dirty=dirty, returns=returns)
+
+
+def _bytes(got: Bytes) -> Observed:
+    seen = Observed() if got.access is None else _accessed(got.access)
+    seen.data = got.data
+    return seen
+
+
+_OBSERVED: dict[type, Callable[[Any], Observed]] = {
+    type(None): lambda _: Observed(),
+    bool: lambda _: Observed(),  # of a release: no expectation asks
+    Access: _accessed,
+    BatchAccess: _batch,
+    Held: lambda held: Observed(hold=held.id, fault=held.fault, gpa=held.gpa),
+    NptResult: lambda result: _tracked(result.bitmap, result.value),
+    bytes: _tracked,
+    Bytes: _bytes,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,44 +80,44 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
-class AllocMemseg:
-    segment: SegmentSpec
-
+class Reboot:
     def run(self, cell: Cell) -> Observed:
-        s = self.segment
-        cell.running.alloc_memseg(s.segid, s.length, s.name, s.host_pfn)
-        return Observed()
+        rebooted = life.reboot(cell.running, cell.spec)
+        seen = _booted(rebooted.booted)
+        seen.lost = sum(pages for _, pages in rebooted.lost)
+        seen.drift = rebooted.resident - rebooted.present
+        return seen
+
+
+def _booted(booted: life.Booted) -> Observed:
+    seen = Observed(pages=booted.accessed, mapped=booted.mapped)
+    if booted.failures:
+        seen.gpa, seen.fault = booted.failures[0]
+    return seen
 
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    memmap: Memmap
+    """A memmap made, and how many entries came with it."""
+
+    operation: ops.MmapMemseg
 
     def run(self, cell: Cell) -> Observed:
         before = cell.present()
-        ops.MmapMemseg.making(self.memmap).perform(cell.running)
+        self.operation.perform(cell.running)
         return Observed(mapped=cell.present() - before)
 
 
 @dataclass(frozen=True, slots=True)
 class Unmap:
-    gpa: int
-    length: int
+    """A memmap taken away, and how many pages of others were lost with it."""
+
+    operation: ops.MunmapMemseg
 
     def run(self, cell: Cell) -> Observed:
         machine = cell.running
-        lost = life.lost_pages(machine, lambda: machine.munmap_memseg(self.gpa, self.length))
+        lost = life.lost_pages(machine, lambda: self.operation.perform(machine))
         return Observed(lost=sum(pages for _, pages in lost))
-
-
-@dataclass(frozen=True, slots=True)
-class Touch:
-    """Accesses of a span in ascending order, up to the first that fails."""
-
-    touch: TouchSpec
-
-    def run(self, cell: Cell) -> Observed:
-        return _accessed(life.touching(self.touch).perform(cell.running))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,45 +130,21 @@ class TouchEvery:
     def run(self, cell: Cell) -> Observed:
         end = self.touch.gpa + self.touch.length
         gpas = range(self.touch.gpa, end, self.every * PAGE_SIZE)
-        batch = cell.running.access_batch(gpas, self.touch.prot)
-        gpa, fault = batch.faults[0] if batch.faults else (None, None)
-        return Observed(pages=batch.ok, mapped=batch.mapped, fault=fault, gpa=gpa)
+        return _batch(cell.running.access_batch(gpas, self.touch.prot))
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(NamedTuple):
     """A place in memory: a guest address, or an offset into a segment."""
 
     gpa: int | None = None
-    segid: int = 0
-    offset: int = 0
+    segid: int | None = None
+    segoff: int = 0
 
-    def write(self, cell: Cell, at: int, data: bytes) -> Observed:
-        """Write *data* at *at* bytes from here."""
+    def plus(self, offset: int) -> Where:
+        """The place *offset* bytes further on."""
         if self.gpa is None:
-            contents.write_segment(cell.running, self.segid, self.offset + at, data)
-            return Observed()
-        return _accessed(contents.write_guest(cell.running, self.gpa + at, data))
-
-    def read(self, cell: Cell, at: int, size: int) -> tuple[bytes, Observed]:
-        """Read *size* bytes at *at* bytes from here."""
-        if self.gpa is None:
-            data = contents.read_segment(cell.running, self.segid, self.offset + at, size)
-            return data, Observed()
-        read = contents.read_guest(cell.running, self.gpa + at, size)
-        return read.data, _accessed(read.access)
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """Write *length* bytes of the same value."""
-
-    where: Where
-    length: int
-    byte: int
-
-    def run(self, cell: Cell) -> Observed:
-        return self.where.write(cell, 0, bytes([self.byte]) * self.length)
+            return self._replace(segoff=self.segoff + offset)
+        return self._replace(gpa=self.gpa + offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +161,8 @@ class Poke:
         total = Observed()
         for i, value in enumerate(self.value.values(self.count, self.size)):
             data = value.to_bytes(self.size, "little")
-            total = _add(total, self.where.write(cell, i * self.stride, data))
+            write = Write(*self.where.plus(i * self.stride), data)
+            total = _add(total, _bytes(write.perform(cell.running)))
             if total.fault is not None:
                 break
         return total
@@ -149,125 +180,14 @@ class Peek:
     def run(self, cell: Cell) -> Observed:
         total = Observed(values=[])
         for i in range(self.count):
-            data, observed = self.where.read(cell, i * self.stride, self.size)
-            total = _add(total, observed)
+            read = Read(*self.where.plus(i * self.stride), self.size)
+            got = read.perform(cell.running)
+            total = _add(total, _bytes(got))
             if total.fault is not None:
                 break
             assert total.values is not None
-            total.values.append(int.from_bytes(data, "little"))
+            total.values.append(int.from_bytes(got.data, "little"))
         return total
-
-
-@dataclass(frozen=True, slots=True)
-class PeekBytes:
-    """Read *length* bytes."""
-
-    where: Where
-    length: int
-
-    def run(self, cell: Cell) -> Observed:
-        data, observed = self.where.read(cell, 0, self.length)
-        observed.data = data
-        return observed
-
-
-@dataclass(frozen=True, slots=True)
-class Reboot:
-    def run(self, cell: Cell) -> Observed:
-        rebooted = life.reboot(cell.running, cell.spec)
-        observed = _booted(rebooted.booted)
-        observed.lost = sum(pages for _, pages in rebooted.lost)
-        observed.drift = rebooted.resident - rebooted.present
-        return observed
-
-
-@dataclass(frozen=True, slots=True)
-class Destroy:
-    def run(self, cell: Cell) -> Observed:
-        return Observed(leaks=cell.running.destroy())
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A hold on the page that holds *gpa*, kept until it is released."""
-
-    gpa: int
-    prot: int
-
-    def run(self, cell: Cell) -> Observed:
-        held = cell.running.hold(self.gpa, self.prot)
-        return Observed(hold=held.id, fault=held.fault, gpa=held.gpa)
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    hold: int
-    dirty: bool
-
-    def run(self, cell: Cell) -> Observed:
-        cell.running.release(self.hold, dirty=self.dirty)
-        return Observed()
-
-
-@dataclass(frozen=True, slots=True)
-class Npt:
-    """VM_NPT_OPERATION by its raw number."""
-
-    gpa: int
-    length: int
-    operation: int
-    bitmap: bytes | None
-
-    def run(self, cell: Cell) -> Observed:
-        value, bitmap = npt.npt_operation(
-            cell.running, self.gpa, self.length, self.operation, self.bitmap
-        )
-        return _tracked(bitmap, value)
-
-
-@dataclass(frozen=True, slots=True)
-class TrackDirty:
-    """VM_TRACK_DIRTY_PAGES: reads the dirty bits of a range, and clears them."""
-
-    gpa: int
-    length: int
-
-    def run(self, cell: Cell) -> Observed:
-        return _tracked(npt.track_dirty_pages(cell.running, self.gpa, self.length))
-
-
-@dataclass(frozen=True, slots=True)
-class Dirty:
-    """GET, SET or RESET of the dirty bits of a range, as VM_NPT_OPERATION does it.
-
-    *bitmap* says which pages; None stands for all. Observed is what comes back: the pages
-    that were dirty, or that a SET made dirty; nothing for a range too long for a bitmap.
-    """
-
-    gpa: int
-    length: int
-    operation: str
-    bitmap: int | None
-
-    def run(self, cell: Cell) -> Observed:
-        operation, given = npt.dirty_operation(self.operation, self.length, self.bitmap)
-        return Npt(self.gpa, self.length, operation, given).run(cell)
-
-
-def _tracked(bitmap: bytes | None, returns: int | None = None) -> Observed:
-    dirty = None if bitmap is None else int.from_bytes(bitmap, "little")
-    return Observed(bitmap=bitmap, dirty=dirty, returns=returns)
-
-
-def _accessed(access: Access) -> Observed:
-    return Observed(pages=access.ok, mapped=access.mapped, fault=access.fault, gpa=access.gpa)
-
-
-def _booted(booted: life.Booted) -> Observed:
-    observed = Observed(pages=booted.accessed, mapped=booted.mapped)
-    if booted.failures:
-        observed.gpa, observed.fault = booted.failures[0]
-    return observed
 
 
 def _add(total: Observed, more: Observed) -> Observed:

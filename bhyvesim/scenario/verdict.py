@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.lint.places import holes, places_of
+from bhyvesim.ops.ioctls import Destroy
 from bhyvesim.prot import READ
 from bhyvesim.scenario.model import (
     Action,
@@ -18,8 +19,9 @@ from bhyvesim.scenario.model import (
     Scenario,
     Step,
 )
-from bhyvesim.scenario.steps import Create, Destroy, Reboot, Touch
+from bhyvesim.scenario.steps import Create, Do, Reboot
 from bhyvesim.units import PAGE_SIZE
+from bhyvesim.vm.life import touching
 from bhyvesim.vm.spec import TouchSpec, VmSpec
 
 REBOOTS = 3
@@ -63,12 +65,12 @@ def life_on(kernels: Sequence[KernelChoice], spec: VmSpec, source: str) -> Scena
         cells.append(CellSpec(axes, vm))
     steps = [_look("create", Create(), source)]
     steps += [_look("reboot", Reboot(), source)] * REBOOTS
-    steps.append(_look("destroy", Destroy(), source))
+    steps.append(_look("destroy", Do(Destroy()), source))
     hole = next(holes(places_of(spec)), None)
     if hole is not None:
         access = TouchSpec(hole[0].start, PAGE_SIZE, READ, "device")
         steps.append(_look("create", Create(), source))
-        steps.append(_look("device access", Touch(access), source))
+        steps.append(_look("device access", Do(touching(access)), source))
     return Scenario(f"the life of {spec.name}", source, tuple(cells), tuple(steps))
 
 

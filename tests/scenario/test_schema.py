@@ -67,12 +67,12 @@ def test_both_know_the_same_keys(schema):
         for name in form["properties"]
         if name in STEPS
     }
-    keys = {name: set(known) for name, (known, _, _) in STEPS.items()}
+    keys = {name: {key.name for key in kind.keys} for name, kind in STEPS.items()}
     assert {name: steps[name] for name in keys if keys[name]} == {
         n: k for n, k in keys.items() if k
     }
     results = {"when", "ok", "errno", "panic", "hang", *STATE}
-    results |= {name for _, _, names in STEPS.values() for name in names}
+    results |= {name for kind in STEPS.values() for name in kind.results}
     assert set(description["definitions"]["expect"]["anyOf"][1]["properties"]) == results
 
 

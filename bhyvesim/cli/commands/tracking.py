@@ -15,7 +15,7 @@ from bhyvesim.cli.params import (
     vm_option,
 )
 from bhyvesim.cli.session import Format, Session
-from bhyvesim.kernel.npt import DIRTY_WORDS, NptResult, dirty_operation
+from bhyvesim.kernel.npt import DIRTY_WORDS, NptResult
 from bhyvesim.ops.ioctls import NptOp, TrackDirtyPages
 from bhyvesim.report import contents as layouts
 
@@ -40,9 +40,9 @@ def dirty(session: Session, gpa: int, length: int, word: str, fmt: Format | None
     For kernels from 2025 (older ones: track-dirty). Prints the pages that were dirty, or
     that a set made dirty.
     """
-    operation, given = dirty_operation(DIRTY_WORDS[word], length, None)
+    operation = NptOp.on_dirty_bits(gpa, length, DIRTY_WORDS[word], None)
     result: NptResult
-    (result,) = perform(session, "dirty", NptOp(gpa, length, operation, given))
+    (result,) = perform(session, "dirty", operation)
     session.emit(layouts.bitmap(gpa, result.bitmap, None), fmt)
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import TypeVar
 
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Mapping, Node, Scalar, Sequence
+from bhyvesim.config.readers import Key
 from bhyvesim.config.scenario import nodes as n
 from bhyvesim.config.scenario.steps import STEPS
 from bhyvesim.config.vm import read_memmap
+from bhyvesim.errors import ERRNOS as ERRNO_NUMBERS
+from bhyvesim.errors import OF_THE_HOST
 from bhyvesim.kernel.gpt.access import FAULTS
+from bhyvesim.kernel.gpt.levels import LEAF_LEVEL, ROOT_LEVEL
+from bhyvesim.kernel.pte import FORMATS
+from bhyvesim.kernel.pte.format import bit_names
 from bhyvesim.kernel.revisions import hanging, panics
 from bhyvesim.scenario.model import (
     CellSpec,
@@ -22,21 +28,188 @@ from bhyvesim.scenario.model import (
 )
 from bhyvesim.units import PAGE_SHIFT, shorten
 
-ERRNOS = (
-    "E2BIG",
-    "EEXIST",
-    "EFAULT",
-    "EINVAL",
-    "ENOENT",
-    "ENOMEM",
-    "ENOSPC",
-    "ENOTTY",
-    "EOVERFLOW",
-    "EPERM",
+T = TypeVar("T")
+
+ERRNOS = tuple(sorted(ERRNO_NUMBERS.keys() - OF_THE_HOST))
+STATE = ("resident", "memmap", "pte", "tables", "contents")
+ENDINGS = ("ok", "errno", "fault", "panic", "hang")
+
+Dirty = tuple[int | None, int | None]  # how many pages, or which (a bitmap)
+_NO_DIRTY: Dirty = (None, None)
+_ANY = "any"
+# Those of an entry, in either format.
+FLAGS = tuple(dict.fromkeys(name for npt in FORMATS.values() for name in bit_names(npt)))
+
+
+@r.reader({"anyOf": [r.natural, {"const": _ANY}]})
+def _lost(node: Node) -> int | None:
+    """How many pages; ``any``: it does not matter."""
+    if isinstance(node, Scalar) and node.text == _ANY:
+        return None
+    return r.natural(node)
+
+
+@r.reader({"enum": hanging()})
+def _hang(node: Node) -> str:
+    return r.choice(*hanging())(node)  # at each reading: a file may have added a revision
+
+
+@r.reader({"type": "string", "format": "regex"})
+def _regex(node: Node) -> re.Pattern[str]:
+    pattern = r.text(node)
+    try:
+        return re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise node.error(f"{shorten(pattern)}: {error}", "a regular expression") from None
+
+
+FUNCTION = Key("function", r.text, "Where the kernel panics.")
+MESSAGE = Key("message", r.text, "The panic string, exactly.")
+MATCHES = Key("matches", _regex, "A pattern that is found in it.")
+
+
+def _read_panic(fields: r.Fields) -> PanicExpectation:
+    if not fields.node.items:
+        raise fields.node.error("nothing is said of the panic", "function, message or matches")
+    return PanicExpectation(
+        fields.optional(FUNCTION), fields.optional(MESSAGE), fields.optional(MATCHES)
+    )
+
+
+_panic_in_full = r.mapping((FUNCTION, MESSAGE, MATCHES), _read_panic, minProperties=1)
+
+
+@r.reader({"anyOf": [{"type": "string"}, _panic_in_full]})
+def _panic(node: Node) -> PanicExpectation:
+    if not isinstance(node, Scalar):
+        return _panic_in_full(node)
+    word = r.text(node)
+    if word in panics():
+        return PanicExpectation(function=panics()[word], letter=word)
+    return PanicExpectation(message=word)
+
+
+DIRTY_COUNT = Key("count", r.natural, "How many pages.")
+DIRTY_PAGES = Key("pages", n.pages, "Which pages of the range.")
+_dirty_in_full = r.mapping(
+    (DIRTY_COUNT, DIRTY_PAGES),
+    lambda fields: (fields.optional(DIRTY_COUNT), fields.optional(DIRTY_PAGES)),
 )
 
-_NO_DIRTY: tuple[int | None, int | None] = (None, None)
-STATE = ("resident", "memmap", "pte", "tables", "contents")
+
+@r.reader({"anyOf": [r.natural, _dirty_in_full]})
+def _dirty(node: Node) -> Dirty:
+    return (r.natural(node), None) if isinstance(node, Scalar) else _dirty_in_full(node)
+
+
+PTE_GPA = Key("gpa", r.any_address, "The page.", needed=True)
+PTE_VALUE = Key("value", n.u64, "The whole entry; 0: none.")
+PTE_FLAGS = Key("flags", r.items(r.choice(*FLAGS)), "Flags that are set.")
+
+
+def _read_pte(fields: r.Fields) -> PteExpectation:
+    if PTE_VALUE.name not in fields and PTE_FLAGS.name not in fields:
+        raise fields.node.error("nothing is said of the entry", "value or flags")
+    return PteExpectation(
+        fields.value(PTE_GPA) >> PAGE_SHIFT << PAGE_SHIFT,
+        fields.optional(PTE_VALUE),
+        fields.optional(PTE_FLAGS) or (),
+    )
+
+
+_LEVEL_KEYS = tuple(
+    Key(str(level), r.natural, f"Tables of level {level}.")
+    for level in range(LEAF_LEVEL, ROOT_LEVEL + 1)
+)
+
+
+def _read_tables(fields: r.Fields) -> dict[int, int]:
+    return {int(level): r.natural(value) for level, value in fields.node.items.items()}
+
+
+CONTENT_SEGMENT = Key("segment", r.integer, "The segment's id.", needed=True)
+CONTENT_OFFSET = Key("offset", n.number, "Where in it.", default=0)
+CONTENT_SIZE = Key("size", n.integer_size, "Bytes of the integer.", default=8)
+CONTENT_VALUE = Key("value", n.u64, "The integer.", needed=True)
+
+
+def _read_content(fields: r.Fields) -> ContentExpectation:
+    size, value = fields.value(CONTENT_SIZE), fields.value(CONTENT_VALUE)
+    if value >> (8 * size):
+        raise fields.node.items[CONTENT_VALUE.name].error(
+            f"{value:#x} in {size} bytes can never hold", "a value that fits"
+        )
+    return ContentExpectation(
+        fields.value(CONTENT_SEGMENT), fields.value(CONTENT_OFFSET), size, value
+    )
+
+
+def _one_or_more(read: r.Reader[T]) -> r.Reader[tuple[T, ...]]:
+    many = r.items(read)
+
+    def read_all(node: Node) -> tuple[T, ...]:
+        return many(node) if isinstance(node, Sequence) else (read(node),)
+
+    return r.Reader(read_all, {"anyOf": [read, many]})
+
+
+def _unread(node: Node) -> Node:
+    """Of a key that is read where its surroundings are known."""
+    return node
+
+
+WHEN = Key(
+    "when",
+    r.Reader(_unread, {"type": "object", "additionalProperties": True}),
+    "Axis: a value, or a list of values.",
+)
+OK = Key("ok", r.Reader(r.boolean.read, {"const": True}), "It succeeds.")
+ERRNO = Key("errno", r.choice(*ERRNOS), "What it is refused with.")
+FAULT = Key("fault", r.choice(*FAULTS), "How an access fails.")
+FAULT_GPA = Key("gpa", r.address, "The page where it fails.")
+PANIC = Key("panic", _panic, "A letter, the message, or more; its kernel panics.")
+HANG = Key("hang", _hang, "The function that loops for ever.")
+PAGES = Key("pages", r.natural, "Pages that are accessed.")
+MAPPED = Key("mapped", r.natural, "Entries that are newly set.")
+LOST = Key("lost", _lost, "Pages that lost their entries; 0 unless said; any: it does not matter.")
+LEAKS = Key("leaks", r.natural, "Page tables that leak.")
+DIRTY = Key("dirty", _dirty, "Dirty pages.")
+BITMAP = Key("bitmap", n.bitmap, "As VM_NPT_OPERATION or VM_TRACK_DIRTY_PAGES writes it.")
+RETURNS = Key("returns", r.natural, "What VM_NPT_OPERATION returns.")
+HOLD = Key("hold", n.positive, "The hold's id.")
+VALUE = Key("value", n.series, "What is peeked.")
+BYTE = Key("byte", n.byte, "What every byte peeked is.")
+RESIDENT = Key("resident", r.natural, "The kernel's page counter, afterwards.")
+MEMMAP = Key("memmap", r.items(read_memmap), "All memmaps, afterwards.")
+PTE = Key(
+    "pte", _one_or_more(r.mapping((PTE_GPA, PTE_VALUE, PTE_FLAGS), _read_pte)), "Leaf entries."
+)
+TABLES = Key("tables", r.mapping(_LEVEL_KEYS, _read_tables), "Tables by level.")
+CONTENTS = Key(
+    "contents",
+    _one_or_more(
+        r.mapping((CONTENT_SEGMENT, CONTENT_OFFSET, CONTENT_SIZE, CONTENT_VALUE), _read_content)
+    ),
+    "What stands in segments.",
+)
+EXPECT_KEYS = (
+    *(WHEN, OK, ERRNO, FAULT, FAULT_GPA, PANIC, HANG, PAGES, MAPPED, LOST, LEAKS, DIRTY),
+    *(BITMAP, RETURNS, HOLD, VALUE, BYTE, RESIDENT, MEMMAP, PTE, TABLES, CONTENTS),
+)
+_WORDS: r.Schema = {"enum": ["ok", *ERRNOS, *FAULTS]}
+_IN_FULL: r.Schema = {"keys": EXPECT_KEYS}
+# What `expect` of any step may be; which keys fit which step, the reader says.
+EXPECT = r.Reader(
+    _unread,
+    {
+        "anyOf": [
+            _WORDS,
+            _IN_FULL,
+            {"type": "array", "minItems": 1, "items": {"anyOf": [_WORDS, _IN_FULL]}},
+        ]
+    },
+    "expect",
+)
 
 
 def read_expectations(
@@ -61,17 +234,16 @@ def _expectation(
 ) -> Expectation:
     if isinstance(node, Scalar):
         return _short_expectation(node, results)
-    endings = ("ok", "errno", "fault", "panic", "hang")
     known = ("when", "ok", "errno", "panic", "hang", *results, *STATE)
     if isinstance(node, Mapping):
         for key in node.items:
-            every_result = {name for _, _, names in STEPS.values() for name in names}
+            every_result = {name for kind in STEPS.values() for name in kind.results}
             if key in every_result and key not in known:
                 raise node.keys[key].error(
                     f"{key} of {step} can never hold", f"one of {r.listed(known)}"
                 )
     fields = r.Fields(node, known)
-    ending = [key for key in endings if key in fields]
+    ending = [key for key in ENDINGS if key in fields]
     if len(ending) > 1:
         raise fields.place(ending[1]).error(
             f"{ending[0]} and {ending[1]} can never hold together", "one of them"
@@ -84,30 +256,30 @@ def _expectation(
                 raise fields.place(key).error(
                     f"{key} after a {stop} can never hold", "the state, or nothing"
                 )
-    dirty = fields.get("dirty", _dirty_expectation, _NO_DIRTY)
+    count, pages = fields.optional(DIRTY) or _NO_DIRTY
     return Expectation(
-        when=fields.get("when", lambda value: _when(value, cells), dict[str, tuple[str, ...]]()),
-        errno=fields.get("errno", r.choice(*ERRNOS), None),
-        fault=fields.get("fault", r.choice(*FAULTS), None),
-        gpa=fields.get("gpa", _fault_gpa(fields), None),
-        panic=fields.get("panic", _panic, None),
-        pages=fields.get("pages", r.natural, None),
-        mapped=fields.get("mapped", r.natural, None),
-        hang=fields.get("hang", r.choice(*hanging()), None),
-        lost=fields.need("lost", _lost) if "lost" in fields else 0,
-        leaks=fields.get("leaks", r.natural, None),
-        bitmap=fields.get("bitmap", n.bitmap, None),
-        returns=fields.get("returns", r.natural, None),
-        hold=fields.get("hold", n.positive, None),
-        dirty_count=dirty[0],
-        dirty_pages=dirty[1],
-        value=fields.get("value", n.series, None),
-        byte=fields.get("byte", n.byte, None),
-        resident=fields.get("resident", r.natural, None),
-        memmap=fields.get("memmap", r.items(read_memmap), None),
-        pte=fields.get("pte", _one_or_more(_pte), ()),
-        tables=fields.get("tables", _tables, dict[int, int]()),
-        contents=fields.get("contents", _one_or_more(_content), ()),
+        when=_when(fields.node.items[WHEN.name], cells) if WHEN.name in fields else {},
+        errno=fields.optional(ERRNO),
+        fault=fields.optional(FAULT),
+        gpa=_fault_gpa(fields),
+        panic=fields.optional(PANIC),
+        pages=fields.optional(PAGES),
+        mapped=fields.optional(MAPPED),
+        hang=fields.optional(HANG),
+        lost=fields.optional(LOST) if LOST.name in fields else 0,
+        leaks=fields.optional(LEAKS),
+        bitmap=fields.optional(BITMAP),
+        returns=fields.optional(RETURNS),
+        hold=fields.optional(HOLD),
+        dirty_count=count,
+        dirty_pages=pages,
+        value=fields.optional(VALUE),
+        byte=fields.optional(BYTE),
+        resident=fields.optional(RESIDENT),
+        memmap=fields.optional(MEMMAP),
+        pte=fields.optional(PTE) or (),
+        tables=fields.get(TABLES.name, TABLES.read, dict[int, int]()),
+        contents=fields.optional(CONTENTS) or (),
     )
 
 
@@ -119,20 +291,11 @@ def _short_expectation(node: Scalar, results: tuple[str, ...]) -> Expectation:
     return Expectation(errno=word) if word in ERRNOS else Expectation(fault=word)
 
 
-def _lost(node: Node) -> int | None:
-    """How many pages; ``any``: it does not matter."""
-    if isinstance(node, Scalar) and node.text == "any":
-        return None
-    return r.natural(node)
-
-
-def _fault_gpa(fields: r.Fields) -> Callable[[Node], int]:
-    def read(node: Node) -> int:
-        if "fault" not in fields:
-            raise node.error("gpa without a fault can never hold", "fault beside it")
-        return r.address(node)
-
-    return read
+def _fault_gpa(fields: r.Fields) -> int | None:
+    if FAULT_GPA.name in fields and FAULT.name not in fields:
+        place = fields.node.items[FAULT_GPA.name]
+        raise place.error("gpa without a fault can never hold", "fault beside it")
+    return fields.optional(FAULT_GPA)
 
 
 def _when(node: Node, cells: tuple[CellSpec, ...]) -> dict[str, tuple[str, ...]]:
@@ -150,80 +313,3 @@ def _when(node: Node, cells: tuple[CellSpec, ...]) -> dict[str, tuple[str, ...]]
                 )
         when[axis] = tuple(map(n.word_of, items))
     return when
-
-
-def _panic(node: Node) -> PanicExpectation:
-    if isinstance(node, Scalar):
-        word = r.text(node)
-        if word in panics():
-            return PanicExpectation(function=panics()[word], letter=word)
-        return PanicExpectation(message=word)
-    fields = r.Fields(node, ("function", "message", "matches"))
-    if not fields.node.items:
-        raise node.error("nothing is said of the panic", "function, message or matches")
-    return PanicExpectation(
-        fields.get("function", r.text, None),
-        fields.get("message", r.text, None),
-        fields.get("matches", _regex, None),
-    )
-
-
-def _regex(node: Node) -> re.Pattern[str]:
-    pattern = r.text(node)
-    try:
-        return re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise node.error(f"{shorten(pattern)}: {error}", "a regular expression") from None
-
-
-def _dirty_expectation(node: Node) -> tuple[int | None, int | None]:
-    if isinstance(node, Scalar):
-        return r.natural(node), None
-    fields = r.Fields(node, ("count", "pages"))
-    return fields.get("count", r.natural, None), fields.get("pages", n.pages, None)
-
-
-def _pte(node: Node) -> PteExpectation:
-    fields = r.Fields(node, ("gpa", "value", "flags"))
-    if "value" not in fields and "flags" not in fields:
-        raise node.error("nothing is said of the entry", "value or flags")
-    flags = r.choice("present", "writable", "user", "noexec", "read", "write", "execute", "wb")
-    known = fields.get("flags", r.items(_any_flag(flags)), tuple[str, ...]())
-    return PteExpectation(
-        fields.need("gpa", r.any_address) >> PAGE_SHIFT << PAGE_SHIFT,
-        fields.get("value", n.u64, None),
-        known,
-    )
-
-
-def _any_flag(flags: Callable[[Node], str]) -> Callable[[Node], str]:
-    def read(node: Node) -> str:
-        word = r.scalar(node, "the name of a flag")
-        return word if word in ("accessed", "dirty") else flags(node)
-
-    return read
-
-
-def _tables(node: Node) -> dict[int, int]:
-    fields = r.Fields(node, ("1", "2", "3", "4"))
-    return {int(level): r.natural(value) for level, value in fields.node.items.items()}
-
-
-def _content(node: Node) -> ContentExpectation:
-    fields = r.Fields(node, ("segment", "offset", "size", "value"))
-    size = fields.get("size", n.integer_size, 8)
-    value = fields.need("value", n.u64)
-    if value >> (8 * size):
-        raise fields.node.items["value"].error(
-            f"{value:#x} in {size} bytes can never hold", "a value that fits"
-        )
-    return ContentExpectation(
-        fields.need("segment", r.integer), fields.get("offset", n.number, 0), size, value
-    )
-
-
-def _one_or_more(read: Callable[[Node], Any]) -> Callable[[Node], tuple[Any, ...]]:
-    def read_all(node: Node) -> tuple[Any, ...]:
-        return r.items(read)(node) if isinstance(node, Sequence) else (read(node),)
-
-    return read_all

@@ -5,23 +5,38 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Mapping, Node, Scalar
 from bhyvesim.config.scenario import nodes as n
-from bhyvesim.config.vm import KEYS as VM_KEYS
-from bhyvesim.config.vm import read_vm
+from bhyvesim.config.vm import GPT, KERNEL, KERNEL_KEYS, NAME, VM_KEYS, read_vm
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.scenario.model import CellSpec
 from bhyvesim.units import shorten
 
-KERNEL_AXES = ("gpt", "debug", "assertions")
-AXES = (*KERNEL_AXES, *(key for key in VM_KEYS if key not in ("name", "kernel")))
+_AXES = (*KERNEL_KEYS, *(key for key in VM_KEYS if key not in (NAME, KERNEL)))
+KERNEL_AXES = r.names(KERNEL_KEYS)
+AXES = r.names(_AXES)
 MAX_CELLS = 100_000
 
 Axes = dict[str, tuple[Node, ...]]
 
 
+def _axis(key: r.Key[Any]) -> r.Schema:
+    """A list of the key's values, each once; all stands for every revision."""
+    values = {"type": "array", "minItems": 1, "uniqueItems": True, "items": key.read}
+    return {"anyOf": [{"const": "all"}, values]} if key is GPT else values
+
+
+@r.reader(
+    {
+        "type": "object",
+        "additionalProperties": False,
+        "minProperties": 1,
+        "properties": {key.name: _axis(key) for key in _AXES},
+    }
+)
 def read_matrix(node: Node) -> Axes:
     """The values of each axis, as nodes."""
     fields = r.Fields(node, AXES)

@@ -25,6 +25,16 @@ def place_of(node: Node) -> tuple[str, int, int]:
     return node.source, node.line, node.column
 
 
+@r.reader(
+    {
+        "description": "A size or address as the kernel may be asked for it, aligned or not.",
+        "anyOf": [
+            {"type": "string", "pattern": rf"^-?\s*{r.AMOUNT}\s*$"},
+            {"type": "integer"},
+        ],
+    },
+    "number",
+)
 def number(node: Node) -> int:
     """A size or address as the kernel may be asked for it: aligned or not, negative or not."""
     word = r.scalar(node, "a number such as 0x1000 or 2M")
@@ -33,6 +43,10 @@ def number(node: Node) -> int:
     return r.parsed(node, parse_size, word)
 
 
+_a_natural = r.reader(r.natural.schema, "natural")
+
+
+@_a_natural
 def positive(node: Node) -> int:
     number = r.integer(node)
     if number <= 0:
@@ -40,6 +54,7 @@ def positive(node: Node) -> int:
     return number
 
 
+@_a_natural
 def integer_size(node: Node) -> int:
     """How many bytes a peeked or poked integer has."""
     size = positive(node)
@@ -48,6 +63,7 @@ def integer_size(node: Node) -> int:
     return size
 
 
+@_a_natural
 def byte(node: Node) -> int:
     value = r.natural(node)
     if value > 255:
@@ -55,13 +71,7 @@ def byte(node: Node) -> int:
     return value
 
 
-def series(node: Node) -> Series:
-    if isinstance(node, Scalar):
-        return Series(u64(node))
-    fields = r.Fields(node, ("from", "step"))
-    return Series(fields.get("from", u64, 0), fields.get("step", r.integer, 1))
-
-
+@_a_natural
 def u64(node: Node) -> int:
     number = r.natural(node)
     if number >= U64_END:
@@ -69,6 +79,17 @@ def u64(node: Node) -> int:
     return number
 
 
+_FROM = r.Key("from", u64, "The first.", default=0)
+_BY = r.Key("step", r.integer, "How much further the next is.", default=1)
+_series = r.mapping((_FROM, _BY), lambda fields: Series(fields.value(_FROM), fields.value(_BY)))
+
+
+@r.reader({"description": "One value, or from, from+step, ...", "anyOf": [u64, _series]})
+def series(node: Node) -> Series:
+    return Series(u64(node)) if isinstance(node, Scalar) else _series(node)
+
+
+@r.reader({"type": "string", "pattern": "^([0-9a-fA-F]{2})*$"})
 def bitmap(node: Node) -> bytes:
     """Bytes in hex, the first byte first; bit 0 of it is the first page."""
     word = "" if isinstance(node, Scalar) and not node.text else r.scalar(node, "hex digits")
@@ -79,8 +100,18 @@ def bitmap(node: Node) -> bytes:
 
 
 _PAGES = re.compile(r"(?P<first>\d+)(-(?P<last>\d+)(/(?P<every>\d+))?)?", re.ASCII)
+_PART = "[0-9]+(-[0-9]+(/[0-9]+)?)?"
 
 
+@r.reader(
+    {
+        "description": "0, 0-16, 0-255/8, or several with commas.",
+        "anyOf": [
+            {"type": "string", "pattern": rf"^\s*({_PART}(\s*,\s*{_PART})*)?\s*$"},
+            {"type": "integer", "minimum": 0},
+        ],
+    }
+)
 def pages(node: Node) -> int:
     """A bitmap from ``0``, ``0-16``, ``0-255/8`` or several of these, with commas."""
     if isinstance(node, Scalar) and not node.text.strip():

@@ -8,14 +8,74 @@ from collections.abc import Callable
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Mapping, Node, Scalar, parse
 from bhyvesim.config.scenario import nodes as n
-from bhyvesim.config.scenario.expectations import read_expectations
+from bhyvesim.config.scenario.expectations import EXPECT, read_expectations
 from bhyvesim.config.scenario.matrix import cells_of, read_matrix
-from bhyvesim.config.scenario.steps import STEPS
+from bhyvesim.config.scenario.steps import STEPS, StepKind
+from bhyvesim.config.vm import VM_KEYS, VM_RULES
 from bhyvesim.errors import UsageError
-from bhyvesim.scenario.model import CellSpec, Place, Scenario, Step
+from bhyvesim.scenario.model import CellSpec, Expectation, Place, Scenario, Step
 from bhyvesim.units import shorten
 
 ReadFile = Callable[[str], bytes]
+
+
+def _unread(node: Node) -> Node:
+    """Of what is read where its surroundings are known."""
+    return node
+
+
+# A matrix may change the processor, so what else apicv wants is not asked for here.
+_VM_HERE: r.Schema = {"keys": VM_KEYS, "oneOf": VM_RULES["oneOf"]}
+TITLE = r.Key("title", r.text, "What it is about.", needed=True)
+VM = r.Key(
+    "vm",
+    r.Reader(
+        _unread,
+        {
+            "anyOf": [
+                {"type": "string", "description": "The path of a VM description."},
+                r.Reader(_unread, _VM_HERE, "vm"),
+            ]
+        },
+    ),
+    "The VM: its description, or the path of one.",
+    needed=True,
+)
+MATRIX = r.Key("matrix", read_matrix, "The kernels, and other variants, to run on.")
+EXPECT_KEY = r.Key("expect", EXPECT, "What must come of it; success, if left out.")
+INCLUDE = r.Key("include", r.text, "The steps of another scenario.", needed=True)
+
+
+def _step_schema(name: str, kind: StepKind) -> r.Schema:
+    arguments: r.Schema = {"keys": kind.keys, **kind.rules}
+    if not kind.keys:
+        arguments = {"anyOf": [{"type": "null"}, arguments]}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [name],
+        "properties": {name: arguments, EXPECT_KEY.name: EXPECT_KEY},
+    }
+
+
+STEPS_KEY = r.Key(
+    "steps",
+    r.items(
+        r.Reader(
+            _unread,
+            {
+                "anyOf": [
+                    {"enum": [name for name, kind in STEPS.items() if not kind.keys]},
+                    {"keys": (INCLUDE,)},
+                    *(_step_schema(name, kind) for name, kind in STEPS.items()),
+                ]
+            },
+        )
+    ),
+    "What is done, one after the other.",
+    needed=True,
+)
+SCENARIO_KEYS = (TITLE, VM, MATRIX, STEPS_KEY)
 
 
 class Sources:
@@ -28,10 +88,10 @@ class Sources:
     def load(self, path: str) -> Scenario:
         """The scenario in *path*. Raises UsageError, as the file reader does."""
         fields = _fields(self._read_file(path), path)
-        vm = self._vm_node(fields.need("vm", lambda node: node), path)
-        axes = fields.get("matrix", read_matrix, dict[str, tuple[Node, ...]]())
+        vm = self._vm_node(fields.value(VM), path)
+        axes = fields.optional(MATRIX) or {}
         cells = tuple(cells_of(vm, axes))
-        title = fields.need("title", r.text)
+        title = fields.value(TITLE)
         return Scenario(title, path, cells, self._steps(fields, path, cells))
 
     def _named(self, path: str, node: Node, expected: str) -> bytes:
@@ -50,7 +110,7 @@ class Sources:
         return node
 
     def _steps(self, fields: r.Fields, path: str, cells: tuple[CellSpec, ...]) -> tuple[Step, ...]:
-        nodes = fields.need("steps", r.items(lambda node: node))
+        nodes = fields.value(STEPS_KEY)
         if not nodes:
             raise fields.node.items["steps"].error("no steps", "at least one")
         real = os.path.realpath(path)
@@ -71,12 +131,12 @@ class Sources:
 
 
 def _fields(text: bytes, path: str) -> r.Fields:
-    return r.Fields(parse(text, path), ("title", "vm", "matrix", "steps"))
+    return r.Fields(parse(text, path), SCENARIO_KEYS)
 
 
 def _include(node: Node) -> Node | None:
-    if isinstance(node, Mapping) and "include" in node.items:
-        return r.Fields(node, ("include",)).need("include", lambda value: value)
+    if isinstance(node, Mapping) and INCLUDE.name in node.items:
+        return r.Fields(node, (INCLUDE,)).need(INCLUDE.name, _unread)
     return None
 
 
@@ -87,7 +147,7 @@ def _step(node: Node, cells: tuple[CellSpec, ...]) -> Step:
         arguments: Node = Mapping(*n.place_of(node), node.path, {}, {})
         place = node
     else:
-        fields = r.Fields(node, (*STEPS, "include", "expect"))
+        fields = r.Fields(node, (*STEPS, INCLUDE, EXPECT_KEY))
         names = [key for key in fields.node.items if key != "expect"]
         if len(names) != 1:
             raise node.error(f"{len(names)} steps in one", "one step, and perhaps its expect")
@@ -97,9 +157,11 @@ def _step(node: Node, cells: tuple[CellSpec, ...]) -> Step:
             arguments = Mapping(*n.place_of(arguments), arguments.path, {}, {})
         expect = fields.node.items.get("expect")
         place = fields.node.keys[name]
-    keys, read, results = STEPS[name]
-    action = read(r.Fields(arguments, keys))
-    expectations = () if expect is None else tuple(read_expectations(expect, name, results, cells))
+    kind = STEPS[name]
+    action = kind.read(r.Fields(arguments, kind.keys))
+    expectations: tuple[Expectation, ...] = ()
+    if expect is not None:
+        expectations = tuple(read_expectations(expect, name, kind.results, cells))
     label = name + _shown(arguments)
     return Step(name, label, Place(*n.place_of(place)), action, expectations)
 

@@ -1,85 +1,27 @@
-"""The steps of a scenario: their keys, and how to read them."""
+"""The steps of a scenario: their keys, and the operations that they are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Node
+from bhyvesim.config.readers import Key
 from bhyvesim.config.scenario import nodes as n
-from bhyvesim.kernel.memory import Memmap
-from bhyvesim.kernel.npt import FLAGS, OPERATIONS
+from bhyvesim.errors import BadValue
+from bhyvesim.kernel.npt import DIRTY_WORDS, FLAGS, OPERATIONS, parse_operation
+from bhyvesim.ops import ioctls as ops
+from bhyvesim.ops.contents import Fill, Read
+from bhyvesim.ops.keys import MAX_CONTENT
 from bhyvesim.prot import ALL
 from bhyvesim.scenario import steps as do
 from bhyvesim.scenario.model import Action
-from bhyvesim.units import shorten
-from bhyvesim.vm.spec import SegmentSpec, TouchSpec
-
-MAX_CONTENT = 256 << 20
+from bhyvesim.vm.life import touching
+from bhyvesim.vm.spec import TouchSpec
 
 
-def _create(fields: r.Fields) -> Action:
-    return do.Create()
-
-
-def _alloc(fields: r.Fields) -> Action:
-    name = fields.get("name", r.text, "")
-    pfn = fields.get("host_pfn", r.natural, None)
-    segment = SegmentSpec(
-        fields.need("id", r.integer),
-        "" if name == "sysmem" else name,
-        fields.need("size", n.number),
-        pfn,
-    )
-    return do.AllocMemseg(segment)
-
-
-def _map(fields: r.Fields) -> Action:
-    return do.Map(
-        Memmap(
-            gpa=fields.need("gpa", n.number),
-            segid=fields.need("segment", r.integer),
-            segoff=fields.get("offset", n.number, 0),
-            length=fields.need("len", n.number),
-            prot=fields.get("prot", _raw_prot, ALL),
-            wired=fields.get("wired", r.boolean, False),
-        )
-    )
-
-
-def _raw_prot(node: Node) -> int:
-    """A protection, or the bare mask, which may be one that the kernel refuses."""
-    word = r.scalar(node, "a protection such as r-x")
-    return r.integer(node) if word.lstrip("-").isdigit() else r.prot(node)
-
-
-def _unmap(fields: r.Fields) -> Action:
-    return do.Unmap(fields.need("gpa", n.number), fields.need("len", n.number))
-
-
-def _touch(fields: r.Fields) -> Action:
-    touch = TouchSpec(
-        fields.need("gpa", n.number), fields.need("len", r.length), *r.access_by(fields)
-    )
-    every = fields.get("every", n.positive, None)
-    if every is not None and touch.by != "vcpu":
-        raise fields.place("every").error(f"every with by: {touch.by}", "by: vcpu, or no every")
-    return do.Touch(touch) if every is None else do.TouchEvery(touch, every)
-
-
-def _where(fields: r.Fields) -> do.Where:
-    if "gpa" in fields:
-        for key in ("segment", "offset"):
-            if key in fields:
-                raise fields.place(key).error(f"{key} together with gpa", "one of the two")
-        return do.Where(gpa=fields.need("gpa", n.number))
-    if "segment" not in fields:
-        raise fields.node.error("no place", "gpa (through the guest), or segment and offset")
-    return do.Where(
-        segid=fields.need("segment", r.integer), offset=fields.get("offset", n.number, 0)
-    )
-
-
+@r.reader(r.length.schema, r.length.name)
 def _content_length(node: Node) -> int:
     length = r.length(node)
     if length > MAX_CONTENT:
@@ -87,110 +29,217 @@ def _content_length(node: Node) -> int:
     return length
 
 
+@r.reader({"anyOf": [r.prot, r.integer]})
+def _raw_prot(node: Node) -> int:
+    """A protection, or the bare mask, which may be one that the kernel refuses."""
+    word = r.scalar(node, "a protection such as r-x")
+    return r.integer(node) if word.lstrip("-").isdigit() else r.prot(node)
+
+
+_NAMED = "|".join((*OPERATIONS, *FLAGS))
+
+
+@r.reader(
+    {
+        "description": "VM_NPT_OPERATION's raw number, or names or'ed.",
+        "anyOf": [
+            r.natural,
+            {"type": "string", "pattern": rf"^({_NAMED})( *\| *({_NAMED}))*$"},
+        ],
+    }
+)
+def _operation(node: Node) -> int:
+    word = r.scalar(node, "a number, or names such as GET_DIRTY|BITMAP_OUT")
+    try:
+        return parse_operation(word)
+    except BadValue as error:
+        raise node.error(error.problem, error.expected) from None
+
+
+GPA = Key("gpa", n.number, "Where in the guest.", needed=True, example="0xffe00000")
+LEN = Key("len", n.number, "How many bytes.", needed=True, example="2M")
+ID = Key("id", r.integer, "The segment's id.", needed=True, example="0")
+SIZE = Key("size", n.number, "How many bytes.", needed=True, example="3G")
+NAME = Key("name", r.text, "Empty or sysmem: RAM. Otherwise device memory.", default="")
+HOST_PFN = Key("host_pfn", r.natural, "Its first host page frame.")
+SEGMENT = Key("segment", r.integer, "The segment's id.", needed=True, example="1")
+OFFSET = Key("offset", n.number, "Where in the segment.", default=0)
+PROT = Key("prot", _raw_prot, "What is granted.", default=ALL, example="r-x")
+WIRED = Key("wired", r.boolean, "Put all pages in the tables at once.", default=False)
+TOUCH_LEN = Key("len", r.length, "How many bytes.", needed=True, example="2M")
+EVERY = Key("every", n.positive, "Every so many pages only, each for itself.")
+AT_GPA = Key("gpa", n.number, "Through the guest, at this address.")
+AT_SEGMENT = Key("segment", r.integer, "Or through a segment, as the VMM sees it.")
+WHERE = (AT_GPA, AT_SEGMENT, OFFSET)
+FILL_LEN = Key("len", _content_length, "How many bytes.", needed=True, example="4K")
+PEEK_LEN = Key("len", _content_length, "How many bytes, in place of integers.")
+BYTE = Key("byte", n.byte, "Their value.", needed=True, example="0xa5")
+INTEGER_SIZE = Key("size", n.integer_size, "Bytes of an integer.", default=8)
+COUNT = Key("count", n.positive, "How many.", default=1)
+STRIDE = Key("stride", r.length, "Bytes from one to the next; their size if left out.")
+VALUE = Key("value", n.series, "What is written.", needed=True, example="{from: 0, step: 1}")
+DIRTY_OP = Key("op", r.choice("read", *DIRTY_WORDS), "read clears as well.", default="read")
+PAGES = Key("pages", n.pages, "Which of the range; all if left out.", example="0-16")
+HOLD = Key("hold", r.natural, "The hold's id.", needed=True, example="1")
+WRITTEN = Key("dirty", r.boolean, "Whether its holder wrote.", default=True)
+OPERATION = Key("operation", _operation, "Which.", needed=True, example="GET_DIRTY|BITMAP_OUT")
+BITMAP = Key("bitmap", n.bitmap, "With BITMAP_IN: hex, the first byte first.")
+
+_ONE_PLACE: r.Schema = {"oneOf": [{"required": ["gpa"]}, {"required": ["segment"]}]}
+_NO_PAGES_OF_A_READ: r.Schema = {
+    "if": {"required": ["pages"]},
+    "then": {"required": ["op"], "properties": {"op": {"enum": list(DIRTY_WORDS)}}},
+}
+
+
+def _alloc(fields: r.Fields) -> Action:
+    name = fields.value(NAME)
+    return do.Do(
+        ops.AllocMemseg(
+            fields.value(ID),
+            fields.value(SIZE),
+            "" if name == "sysmem" else name,
+            fields.optional(HOST_PFN),
+        )
+    )
+
+
+def _map(fields: r.Fields) -> Action:
+    return do.Map(
+        ops.MmapMemseg(
+            gpa=fields.value(GPA),
+            segid=fields.value(SEGMENT),
+            segoff=fields.value(OFFSET),
+            length=fields.value(LEN),
+            prot=fields.value(PROT),
+            wired=fields.value(WIRED),
+        )
+    )
+
+
+def _unmap(fields: r.Fields) -> Action:
+    return do.Unmap(ops.MunmapMemseg(fields.value(GPA), fields.value(LEN)))
+
+
+def _touch(fields: r.Fields) -> Action:
+    touch = TouchSpec(fields.value(GPA), fields.value(TOUCH_LEN), *r.access_by(fields))
+    every = fields.optional(EVERY)
+    if every is None:
+        return do.Do(touching(touch))
+    if touch.by != "vcpu":
+        raise fields.place("every").error(f"every with by: {touch.by}", "by: vcpu, or no every")
+    return do.TouchEvery(touch, every)
+
+
+def _where(fields: r.Fields) -> do.Where:
+    if AT_GPA.name in fields:
+        for key in (AT_SEGMENT.name, OFFSET.name):
+            if key in fields:
+                raise fields.place(key).error(f"{key} together with gpa", "one of the two")
+        return do.Where(gpa=fields.optional(AT_GPA))
+    if AT_SEGMENT.name not in fields:
+        raise fields.node.error("no place", "gpa (through the guest), or segment and offset")
+    return do.Where(segid=fields.optional(AT_SEGMENT), segoff=fields.value(OFFSET))
+
+
 def _fill(fields: r.Fields) -> Action:
-    length = fields.need("len", _content_length)
-    return do.Fill(_where(fields), length, fields.need("byte", n.byte))
+    length = fields.value(FILL_LEN)
+    return do.Do(Fill(*_where(fields), length, fields.value(BYTE)))
 
 
 def _integers(fields: r.Fields) -> tuple[int, int, int]:
     """(size, count, stride) of the integers that a poke or peek is about."""
-    size = fields.get("size", n.integer_size, 8)
-    count = fields.get("count", n.positive, 1)
-    stride = fields.get("stride", r.length, size)
+    size = fields.value(INTEGER_SIZE)
+    count = fields.value(COUNT)
+    stride = fields.optional(STRIDE) or size
     if count * stride > MAX_CONTENT:
         raise fields.node.error(f"{count} values, {stride} bytes apart", f"{MAX_CONTENT} at most")
     return size, count, stride
 
 
 def _poke(fields: r.Fields) -> Action:
-    value = fields.need("value", n.series)
+    value = fields.value(VALUE)
     return do.Poke(_where(fields), *_integers(fields), value)
 
 
 def _peek(fields: r.Fields) -> Action:
-    if "len" in fields:
-        return do.PeekBytes(_where(fields), fields.need("len", _content_length))
+    length = fields.optional(PEEK_LEN)
+    if length is not None:
+        return do.Do(Read(*_where(fields), length))
     return do.Peek(_where(fields), *_integers(fields))
 
 
 def _dirty(fields: r.Fields) -> Action:
     """``read`` is VM_TRACK_DIRTY_PAGES; the others are operations of VM_NPT_OPERATION."""
-    word = fields.get("op", r.choice("read", *_DIRTY_OPERATIONS), "read")
-    gpa, length = fields.need("gpa", n.number), fields.need("len", n.number)
-    bitmap = fields.get("pages", n.pages, None)
-    if word in _DIRTY_OPERATIONS:
-        return do.Dirty(gpa, length, _DIRTY_OPERATIONS[word], bitmap)
+    word = fields.value(DIRTY_OP)
+    gpa, length = fields.value(GPA), fields.value(LEN)
+    bitmap = fields.optional(PAGES)
+    if word in DIRTY_WORDS:
+        return do.Do(ops.NptOp.on_dirty_bits(gpa, length, DIRTY_WORDS[word], bitmap))
     if bitmap is not None:
         raise fields.place("pages").error("pages of a read", "op: get, set or reset with it")
-    return do.TrackDirty(gpa, length)
-
-
-_DIRTY_OPERATIONS = {"get": "GET_DIRTY", "set": "SET_DIRTY", "reset": "RESET_DIRTY"}
+    return do.Do(ops.TrackDirtyPages(gpa, length))
 
 
 def _hold(fields: r.Fields) -> Action:
-    return do.Hold(fields.need("gpa", n.number), r.held_access(fields))
+    return do.Do(ops.Hold(fields.value(GPA), r.held_access(fields)))
 
 
 def _release(fields: r.Fields) -> Action:
-    return do.Release(fields.need("hold", r.natural), fields.get("dirty", r.boolean, True))
+    return do.Do(ops.Release(fields.value(HOLD), fields.value(WRITTEN)))
 
 
 def _npt(fields: r.Fields) -> Action:
-    return do.Npt(
-        fields.need("gpa", n.number),
-        fields.need("len", n.number),
-        fields.need("operation", _operation),
-        fields.get("bitmap", n.bitmap, None),
+    return do.Do(
+        ops.NptOp(
+            fields.value(GPA),
+            fields.value(LEN),
+            fields.value(OPERATION),
+            fields.optional(BITMAP),
+        )
     )
 
 
-def _operation(node: Node) -> int:
-    """A raw number, or names or'ed as C does: ``GET_DIRTY|BITMAP_OUT``."""
-    word = r.scalar(node, "a number, or names such as GET_DIRTY|BITMAP_OUT")
-    if word[:1].isdigit():
-        number = r.natural(node)
-    else:
-        number = 0
-        known = {**OPERATIONS, **FLAGS}
-        for name in word.split("|"):
-            if name.strip() not in known:
-                raise node.error(
-                    f"{shorten(name.strip())} is not known", f"one of {r.listed(known)}"
-                )
-            number |= known[name.strip()]
-    if number >> 32:
-        raise node.error(f"{number:#x} is too large", "a number of 32 bits")
-    return number
-
-
 def _track_dirty(fields: r.Fields) -> Action:
-    return do.TrackDirty(fields.need("gpa", n.number), fields.need("len", n.number))
+    return do.Do(ops.TrackDirtyPages(fields.value(GPA), fields.value(LEN)))
 
 
-_ACCESS_RESULTS = ("pages", "mapped", "fault", "gpa")
-_BITMAP_RESULTS = ("dirty", "bitmap")
-_WHERE = ("gpa", "segment", "offset")
+class StepKind(NamedTuple):
+    """One kind of step: its keys, how to read them, and what its schema says besides.
 
-# name: (its keys, how to read them, what expect may say of it beyond errno, panic and state)
-STEPS: dict[str, tuple[tuple[str, ...], Callable[[r.Fields], Action], tuple[str, ...]]] = {
-    "create": ((), _create, _ACCESS_RESULTS),
-    "alloc-memseg": (("id", "size", "name", "host_pfn"), _alloc, ()),
-    "map": (("gpa", "segment", "offset", "len", "prot", "wired"), _map, ("mapped",)),
-    "unmap": (("gpa", "len"), _unmap, ("lost",)),
-    "touch": (("gpa", "len", "access", "by", "every"), _touch, _ACCESS_RESULTS),
-    "fill": ((*_WHERE, "len", "byte"), _fill, _ACCESS_RESULTS),
-    "poke": ((*_WHERE, "size", "count", "stride", "value"), _poke, _ACCESS_RESULTS),
-    "peek": (
-        (*_WHERE, "size", "count", "stride", "len"),
-        _peek,
-        (*_ACCESS_RESULTS, "value", "byte"),
+    ``results`` is what expect may say of it beyond errno, panic and state.
+    """
+
+    keys: r.Keys
+    read: Callable[[r.Fields], Action]
+    results: tuple[str, ...] = ()
+    rules: r.Schema = r.NO_RULES
+
+
+_ACCESS = ("pages", "mapped", "fault", "gpa")
+_BITMAP = ("dirty", "bitmap")
+
+STEPS: dict[str, StepKind] = {
+    "create": StepKind((), lambda fields: do.Create(), _ACCESS),
+    "alloc-memseg": StepKind((ID, SIZE, NAME, HOST_PFN), _alloc),
+    "map": StepKind((GPA, SEGMENT, OFFSET, LEN, PROT, WIRED), _map, ("mapped",)),
+    "unmap": StepKind((GPA, LEN), _unmap, ("lost",)),
+    "touch": StepKind(
+        (GPA, TOUCH_LEN, r.ACCESS, r.AGENT, EVERY), _touch, _ACCESS, r.DEVICES_READ_OR_WRITE
     ),
-    "reboot": ((), lambda fields: do.Reboot(), (*_ACCESS_RESULTS, "lost")),
-    "destroy": ((), lambda fields: do.Destroy(), ("leaks",)),
-    "dirty": (("gpa", "len", "op", "pages"), _dirty, _BITMAP_RESULTS),
-    "hold": (("gpa", "access"), _hold, ("hold", "fault", "gpa")),
-    "release": (("hold", "dirty"), _release, ()),
-    "npt": (("gpa", "len", "operation", "bitmap"), _npt, (*_BITMAP_RESULTS, "returns")),
-    "track-dirty": (("gpa", "len"), _track_dirty, _BITMAP_RESULTS),
+    "fill": StepKind((*WHERE, FILL_LEN, BYTE), _fill, _ACCESS, _ONE_PLACE),
+    "poke": StepKind((*WHERE, INTEGER_SIZE, COUNT, STRIDE, VALUE), _poke, _ACCESS, _ONE_PLACE),
+    "peek": StepKind(
+        (*WHERE, INTEGER_SIZE, COUNT, STRIDE, PEEK_LEN),
+        _peek,
+        (*_ACCESS, "value", "byte"),
+        _ONE_PLACE,
+    ),
+    "reboot": StepKind((), lambda fields: do.Reboot(), (*_ACCESS, "lost")),
+    "destroy": StepKind((), lambda fields: do.Do(ops.Destroy()), ("leaks",)),
+    "dirty": StepKind((GPA, LEN, DIRTY_OP, PAGES), _dirty, _BITMAP, _NO_PAGES_OF_A_READ),
+    "hold": StepKind((GPA, r.HELD), _hold, ("hold", "fault", "gpa")),
+    "release": StepKind((HOLD, WRITTEN), _release),
+    "npt": StepKind((GPA, LEN, OPERATION, BITMAP), _npt, (*_BITMAP, "returns")),
+    "track-dirty": StepKind((GPA, LEN), _track_dirty, _BITMAP),
 }
