@@ -44,6 +44,7 @@ COMMANDS = {
     "walk": ("walk", "walk", "Walk the tables for an address, and say what is allowed there."),
     "gpt": ("gpt", "gpt", "Show the page table, alike neighbours as one row."),
     "find": ("find", "find", "Find what maps a host page, or holds an entry."),
+    "trace": ("trace", "trace", "Print the calls inside the kernel while a command runs."),
     "replay": ("replay", "replay", "Run recorded operations, a result a line."),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 from bhyvesim.errors import KernelHang, KernelPanic, Refused
@@ -10,6 +11,7 @@ from bhyvesim.kernel.machine import Machine
 from bhyvesim.ops.keys import Key, read_keys
 
 Result = dict[str, Any]
+Recorder = Callable[["Operation"], None]
 
 
 class Operation(ABC):
@@ -31,6 +33,12 @@ class Operation(ABC):
     def perform(self, machine: Machine) -> Any:
         """Do it; what it came to, as a value. Raises Refused and KernelStop."""
 
+    def do(self, machine: Machine) -> Any:
+        """:meth:`perform`; who records the machine is told before."""
+        if machine.recorder is not None:
+            machine.recorder(self)
+        return self.perform(machine)
+
     def shown(self, value: Any) -> Result:
         """What :meth:`perform` came to, as a replay prints it."""
         return {"ok": 0}
@@ -38,7 +46,7 @@ class Operation(ABC):
     def apply(self, machine: Machine) -> Result:
         """Do it; what it came to as a replay prints it, refusals, panics and hangs included."""
         try:
-            return self.shown(self.perform(machine))
+            return self.shown(self.do(machine))
         except KernelPanic as panic:
             return {"panic": {"function": panic.function, "message": panic.message}}
         except KernelHang as hang:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bhyvesim.kernel import contents, npt
+from bhyvesim.kernel import npt
 from bhyvesim.kernel.gpt.access import Access
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.ops import ioctls as ops
+from bhyvesim.ops.contents import Read, Write
 from bhyvesim.scenario.cell import Cell
 from bhyvesim.scenario.model import Observed, Series
 from bhyvesim.units import PAGE_SIZE
@@ -20,9 +21,9 @@ class Create:
     """Allocate, map and boot the cell's VM; from here on there is a machine."""
 
     def run(self, cell: Cell) -> Observed:
-        cell.machine = life.new_machine(cell.spec)
-        life.allocate(cell.machine, cell.spec)
-        return _booted(life.boot(cell.machine, cell.spec))
+        machine = cell.start()
+        life.allocate(machine, cell.spec)
+        return _booted(life.boot(machine, cell.spec))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class AllocMemseg:
 
     def run(self, cell: Cell) -> Observed:
         s = self.segment
-        cell.running.alloc_memseg(s.segid, s.length, s.name, s.host_pfn)
+        ops.AllocMemseg(s.segid, s.length, s.name, s.host_pfn).do(cell.running)
         return Observed()
 
 
@@ -41,7 +42,7 @@ class Map:
 
     def run(self, cell: Cell) -> Observed:
         before = cell.present()
-        ops.MmapMemseg.making(self.memmap).perform(cell.running)
+        ops.MmapMemseg.making(self.memmap).do(cell.running)
         return Observed(mapped=cell.present() - before)
 
 
@@ -52,7 +53,8 @@ class Unmap:
 
     def run(self, cell: Cell) -> Observed:
         machine = cell.running
-        lost = life.lost_pages(machine, lambda: machine.munmap_memseg(self.gpa, self.length))
+        unmap = ops.MunmapMemseg(self.gpa, self.length)
+        lost = life.lost_pages(machine, lambda: unmap.do(machine))
         return Observed(lost=sum(pages for _, pages in lost))
 
 
@@ -63,7 +65,7 @@ class Touch:
     touch: TouchSpec
 
     def run(self, cell: Cell) -> Observed:
-        return _accessed(life.touching(self.touch).perform(cell.running))
+        return _accessed(life.touching(self.touch).do(cell.running))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class TouchEvery:
     def run(self, cell: Cell) -> Observed:
         end = self.touch.gpa + self.touch.length
         gpas = range(self.touch.gpa, end, self.every * PAGE_SIZE)
-        batch = cell.running.access_batch(gpas, self.touch.prot)
+        batch = ops.AccessBatch(tuple(gpas), self.touch.prot).do(cell.running)
         gpa, fault = batch.faults[0] if batch.faults else (None, None)
         return Observed(pages=batch.ok, mapped=batch.mapped, fault=fault, gpa=gpa)
 
@@ -91,18 +93,19 @@ class Where:
 
     def write(self, cell: Cell, at: int, data: bytes) -> Observed:
         """Write *data* at *at* bytes from here."""
-        if self.gpa is None:
-            contents.write_segment(cell.running, self.segid, self.offset + at, data)
-            return Observed()
-        return _accessed(contents.write_guest(cell.running, self.gpa + at, data))
+        operation = Write(*self._place(at), data=data)
+        access = operation.do(cell.running).access
+        return Observed() if access is None else _accessed(access)
 
     def read(self, cell: Cell, at: int, size: int) -> tuple[bytes, Observed]:
         """Read *size* bytes at *at* bytes from here."""
+        read = Read(*self._place(at), length=size).do(cell.running)
+        return read.data, Observed() if read.access is None else _accessed(read.access)
+
+    def _place(self, at: int) -> tuple[int | None, int | None, int]:
         if self.gpa is None:
-            data = contents.read_segment(cell.running, self.segid, self.offset + at, size)
-            return data, Observed()
-        read = contents.read_guest(cell.running, self.gpa + at, size)
-        return read.data, _accessed(read.access)
+            return None, self.segid, self.offset + at
+        return self.gpa + at, None, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +187,7 @@ class Reboot:
 @dataclass(frozen=True, slots=True)
 class Destroy:
     def run(self, cell: Cell) -> Observed:
-        return Observed(leaks=cell.running.destroy())
+        return Observed(leaks=ops.Destroy().do(cell.running))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +198,7 @@ class Hold:
     prot: int
 
     def run(self, cell: Cell) -> Observed:
-        held = cell.running.hold(self.gpa, self.prot)
+        held = ops.Hold(self.gpa, self.prot).do(cell.running)
         return Observed(hold=held.id, fault=held.fault, gpa=held.gpa)
 
 
@@ -205,7 +208,7 @@ class Release:
     dirty: bool
 
     def run(self, cell: Cell) -> Observed:
-        cell.running.release(self.hold, dirty=self.dirty)
+        ops.Release(self.hold, self.dirty).do(cell.running)
         return Observed()
 
 
@@ -219,9 +222,8 @@ class Npt:
     bitmap: bytes | None
 
     def run(self, cell: Cell) -> Observed:
-        value, bitmap = npt.npt_operation(
-            cell.running, self.gpa, self.length, self.operation, self.bitmap
-        )
+        operation = ops.NptOp(self.gpa, self.length, self.operation, self.bitmap)
+        value, bitmap = operation.do(cell.running)
         return _tracked(bitmap, value)
 
 
@@ -233,7 +235,7 @@ class TrackDirty:
     length: int
 
     def run(self, cell: Cell) -> Observed:
-        return _tracked(npt.track_dirty_pages(cell.running, self.gpa, self.length))
+        return _tracked(ops.TrackDirtyPages(self.gpa, self.length).do(cell.running))
 
 
 @dataclass(frozen=True, slots=True)
