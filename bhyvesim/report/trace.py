@@ -258,10 +258,11 @@ class Perfetto(Tracer):
 class Replay:
     """The operations as the machine gets them, in the replay format.
 
-    *in_the_middle* is called where the first of them does not make the machine.
+    *in_the_middle* is called where the first of them does not make the machine; None:
+    what comes before the one that does is of another, and left out.
     """
 
-    def __init__(self, write: Write, in_the_middle: Callable[[], None]) -> None:
+    def __init__(self, write: Write, in_the_middle: Callable[[], None] | None) -> None:
         self._write = write
         self._in_the_middle = in_the_middle
         self._begun = False
@@ -269,6 +270,8 @@ class Replay:
     def record(self, operation: Operation) -> None:
         """One operation, before it is done."""
         if not self._begun and not isinstance(operation, Create):
+            if self._in_the_middle is None:
+                return
             self._in_the_middle()
         self._begun = True
         self._write(_json(operation.record()) + "\n")

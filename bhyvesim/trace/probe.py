@@ -167,6 +167,8 @@ def _nothing(text: str, plain: str, globs: tuple[str, ...], known: list[Probe]) 
             column = len("".join(f"{field}:" for field in given[:before])) + 1
             near = get_close_matches(glob[:100], values, n=1) or values
             listed = near[0] if len(near) == 1 else " or ".join(near) if i != 2 else "see trace -l"
+            if i == len(globs) - 1 and any(_fits(probe.fields[2], glob) for probe in known):
+                listed += f" after it: {shorten(f'{glob}:entry')}"
             return _wrong(text, column, f"no {_FIELDS[i]} is {shorten(glob)}", listed)
     names = [str(probe) for probe in known]
     near = get_close_matches(":".join(globs)[:200], names, n=1, cutoff=0.0)

@@ -253,7 +253,8 @@ def _recorded(session: Session, called: click.Context) -> int:
     def in_the_middle() -> None:
         session.warn("# the recording begins in the middle of the VM's life: no create is in it")
 
-    session.recorder = layouts.Replay(out.write, in_the_middle).record
+    create = called.info_name == "create"  # with --replace, another VM is destroyed before
+    session.recorder = layouts.Replay(out.write, None if create else in_the_middle).record
     with aside(out.flush):
         return _run(called)
 
