@@ -15,6 +15,7 @@ from bhyvesim.errors import BadValue, Refused, UsageError
 from bhyvesim.kernel.functions import Function
 from bhyvesim.kernel.revisions import NEWEST, REVISIONS
 from bhyvesim.report import trace as layouts
+from bhyvesim.report.perfetto import Perfetto
 from bhyvesim.trace.aggregate import Aggregation, Count, Lquantize, Quantize
 from bhyvesim.trace.probe import Description, Probe, describe, names_of, probes
 from bhyvesim.trace.select import Selection
@@ -213,7 +214,7 @@ def _tracer(
     if aggregation is not None:
         return layouts.Aggregated(write, selection, aggregation, as_json=fmt == "jsonl")
     if fmt == "perfetto":
-        return layouts.Perfetto(write, selection)
+        return Perfetto(write, selection)
     if fmt == "jsonl":
         return layouts.Lines(write, selection, stack=stack)
     return layouts.Plain(write, selection, _modules() if stack else None)
