@@ -38,6 +38,7 @@ LAYERS = {
     "kernel.npt": 11,
     "kernel.plain": 11,
     "kernel.look": 12,
+    "trace": 12,
     "revision_file": 13,
     "crash": 12,
     "ops": 12,
@@ -53,7 +54,7 @@ LAYERS = {
     "__main__": 19,
 }
 # Of one layer, and strangers to each other.
-SIBLINGS = ({"config", "store"}, {"crash", "ops"})
+SIBLINGS = ({"config", "store"}, {"crash", "ops", "trace"})
 HOMES = {"click": {"cli"}, "sqlite3": {"store"}, "yaml": {"config"}, "rich": {"report", "cli"}}
 
 

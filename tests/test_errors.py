@@ -20,6 +20,7 @@ from bhyvesim.kernel.vmspace import MapConflict
 from bhyvesim.scenario.pool import WorkerDied
 from bhyvesim.store.rows import Damaged
 from bhyvesim.store.store import LostRace
+from bhyvesim.trace.aggregate import TooManyKeys
 from tests.crash.test_dump import DUMP
 
 STACK = (e.Frame("vm_map_remove", (1, 1 << 63)), e.Frame("vm_reinit"))
@@ -47,6 +48,7 @@ EXAMPLES = {
         WorkerDied("said"),
         MapConflict("why"),
         UnknownRevision("problem", "something else"),
+        TooManyKeys(),
     )
 }
 

@@ -36,5 +36,6 @@ HELPS = {
     "leaks": "Show what is allocated and for whom; status 1 on a leak.",
     "fsck": "Check the tables; status 1 when they are damaged.",
     "report": "Write a page of HTML on a VM or a crash.",
+    "trace": "Print the calls inside the kernel while COMMAND runs.",
     "replay": "Run recorded operations, and print one result object a line.",
 }

@@ -51,6 +51,7 @@ COMMANDS = {
     "leaks": ("leaks", "leaks"),
     "fsck": ("fsck", "fsck"),
     "report": ("report", "report"),
+    "trace": ("trace", "trace"),
     "replay": ("replay", "replay"),
 }
 

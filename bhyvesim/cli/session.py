@@ -15,6 +15,8 @@ from bhyvesim.text import clean
 
 if TYPE_CHECKING:
     from bhyvesim.host.host import Host
+    from bhyvesim.kernel.calls import Listener
+    from bhyvesim.ops.operation import Recorder
 
 Format = Literal["plain", "table", "json"]
 FORMATS: tuple[Format, ...] = ("plain", "table", "json")
@@ -30,6 +32,8 @@ class Session:
         self.at: str | None = None  # the moment of a VM that is to be looked at
         self.crash: str | None = None  # or a crash dump, by its id or its file
         self.dry_run = False
+        self.listener: Listener | None = None  # told of every entry and return (trace)
+        self.recorder: Recorder | None = None  # and of every operation
         self.store = Store()
 
     def name(self, transaction: Transaction) -> str:
@@ -56,7 +60,13 @@ class Session:
         """The host that commands work on."""
         from bhyvesim.host.host import Host
 
-        return Host(self.store, self.now_ns, keep=not self.dry_run)
+        return Host(
+            self.store,
+            self.now_ns,
+            keep=not self.dry_run,
+            listener=self.listener,
+            recorder=self.recorder,
+        )
 
     def which(self) -> str:
         """:meth:`name`, where no transaction is open."""

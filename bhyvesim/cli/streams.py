@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 
 class Guarded:
@@ -72,6 +72,35 @@ class Guarded:
 def reader_is_gone() -> bool:
     """Whether nobody reads standard output any more, so that work for it can stop."""
     return bool(getattr(sys.stdout, "reader_is_gone", False))
+
+
+class _Behind:
+    """A stream before whose every write something else is written."""
+
+    def __init__(self, stream: TextIO, before: Callable[[], None]) -> None:
+        self._stream = stream
+        self._before = before
+
+    def write(self, text: str) -> int:
+        self._before()
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def aside(before: Callable[[], None]) -> Iterator[None]:
+    """Within, what goes to standard output goes to standard error.
+
+    Before anything goes there, *before* is called: it writes what was first.
+    """
+    streams = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = cast(TextIO, _Behind(sys.stderr, before))
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
 
 
 @contextmanager

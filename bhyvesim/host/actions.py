@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from bhyvesim.errors import BadValue
 from bhyvesim.kernel.machine import Machine
+from bhyvesim.ops import ioctls as ops
 from bhyvesim.ops.operation import Operation
 from bhyvesim.ops.operations import read_operation
 from bhyvesim.units import MIB
@@ -95,7 +96,7 @@ class Destroy(Action):
         return "destroy"
 
     def run(self, machine: Machine, spec: VmSpec, done: life.Done) -> int:
-        leaked = machine.destroy()
+        leaked: int = ops.Destroy().do(machine)
         done("destroy")
         return leaked
 
@@ -185,7 +186,7 @@ class Do(Action):
     def run(self, machine: Machine, spec: VmSpec, done: life.Done) -> Values:
         values: list[Any] = []
         lost = life.lost_pages(
-            machine, lambda: values.extend(one.perform(machine) for one in self.operations)
+            machine, lambda: values.extend(one.do(machine) for one in self.operations)
         )
         done(self.name)
         return Values(tuple(values), lost)

@@ -12,7 +12,7 @@ from bhyvesim.host.event import Event, forget
 from bhyvesim.kernel.calls import Listener, Warned
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.revisions import REVISIONS
-from bhyvesim.ops.operation import Operation
+from bhyvesim.ops.operation import Operation, Recorder
 from bhyvesim.store import lives
 from bhyvesim.store.lives import Stored
 from bhyvesim.store.rows import VmRow
@@ -85,7 +85,8 @@ class Done(NamedTuple):
 class Host:
     """The VMs in *store*; with *keep* false nothing that is done to them stays (a dry run).
 
-    *listener* hears every entry and return of the simulated kernel. Operations raise Refused
+    *listener* hears every entry and return of the simulated kernel, *recorder* of every
+    operation before it is done. Operations raise Refused
     as the kernel does (ENOENT for a name that no VM has), Stopped where it panics or hangs,
     and StateError where the store cannot be used.
 
@@ -100,11 +101,13 @@ class Host:
         *,
         keep: bool = True,
         listener: Listener | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
         self.keep = keep
         self.listener = listener
+        self.recorder = recorder
 
     def create(self, spec: VmSpec, *, replace: bool = False) -> Created:
         """Allocate, map and boot a VM. EEXIST when the name is taken, unless *replace*."""
@@ -115,7 +118,7 @@ class Host:
                 if not replace:
                     raise Refused("EEXIST", f"there is a VM named {spec.name} already")
                 self._destroy(found)
-            machine = self._heard(life.new_machine(spec))
+            machine = self._heard(life.new_machine(spec, self.recorder))
             booted = found.do(Event(Create(), spec, machine, self.clock()))
             return Created(spec, booted, tuple(machine.kernel.warnings))
 
@@ -206,7 +209,8 @@ class Host:
 
         With *new* there may be no VM of that name; without *load* its machine is not wanted.
         """
-        for _ in range(_RACES):
+        watched = self.listener is not None or self.recorder is not None
+        for _ in range(0 if watched else _RACES):  # what was heard cannot be taken back
             try:
                 with self.store.reading() as transaction:
                     found = _Found.of(transaction, name, new=new, load=load)
@@ -251,6 +255,7 @@ class Host:
     def _heard(self, machine: Machine) -> Machine:
         if self.listener is not None:
             machine.listen(self.listener)
+        machine.recorder = self.recorder
         return machine
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from bhyvesim.errors import BadValue, KernelHang, KernelStop, NotRunning, Refused
@@ -100,6 +100,7 @@ class Machine:
         self.stop: KernelStop | None = None  # the panic or hang that ended it
         self.next_host_pfn = FIRST_HOST_PFN
         self.contents = Pages()  # of host pages
+        self.recorder: Callable[[Any], None] | None = None  # told of operations (bhyvesim.ops)
         if apicv:
             self._map_apic()
 
@@ -113,6 +114,7 @@ class Machine:
         other.segs = self.segs.copy()
         other.slots = self.slots[:]
         other.contents = self.contents.copy()
+        other.recorder = None
         return other
 
     def listen(self, listener: Listener | None) -> None:

@@ -15,7 +15,7 @@ from bhyvesim.kernel.results import BatchAccess, Held, MemoryStats
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops import keys as k
 from bhyvesim.ops.keys import Key
-from bhyvesim.ops.operation import Operation, Result
+from bhyvesim.ops.operation import Operation, Recorder, Result
 from bhyvesim.prot import BY
 
 
@@ -39,9 +39,9 @@ class Create(Operation):
         Key.of("apicv", k.flag, False),
     )
 
-    def machine(self) -> Machine:
-        """The machine. Raises BadValue for apicv without EPT."""
-        return Machine(
+    def machine(self, recorder: Recorder | None = None) -> Machine:
+        """The machine, recorded from here on. Raises BadValue for apicv without EPT."""
+        machine = Machine(
             self.gpt,
             debug=self.debug,
             npt=self.npt,
@@ -49,6 +49,10 @@ class Create(Operation):
             assertions=self.assertions,
             apicv=self.apicv,
         )
+        machine.recorder = recorder
+        if recorder is not None:
+            recorder(self)
+        return machine
 
     def perform(self, machine: Machine) -> None:
         raise BadValue("create of a machine that is there", "a fresh one")

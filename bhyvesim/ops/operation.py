@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 from bhyvesim.errors import KernelHang, KernelPanic, Refused
@@ -11,6 +12,7 @@ from bhyvesim.ops.keys import Key, read_keys
 from bhyvesim.values import Value
 
 Result = dict[str, Any]
+Recorder = Callable[["Operation"], None]
 
 
 class Operation(Value, ABC):
@@ -32,6 +34,12 @@ class Operation(Value, ABC):
     def perform(self, machine: Machine) -> Any:
         """Do it; what it came to, as a value. Raises Refused and KernelStop."""
 
+    def do(self, machine: Machine) -> Any:
+        """:meth:`perform`; who records the machine is told before."""
+        if machine.recorder is not None:
+            machine.recorder(self)
+        return self.perform(machine)
+
     def shown(self, value: Any) -> Result:
         """What :meth:`perform` came to, as a replay prints it."""
         return {"ok": 0}
@@ -39,7 +47,7 @@ class Operation(Value, ABC):
     def apply(self, machine: Machine) -> Result:
         """Do it; what it came to as a replay prints it, refusals, panics and hangs included."""
         try:
-            return self.shown(self.perform(machine))
+            return self.shown(self.do(machine))
         except KernelPanic as panic:
             return {"panic": {"function": panic.function, "message": panic.message}}
         except KernelHang as hang:

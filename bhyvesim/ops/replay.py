@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from bhyvesim.errors import BadValue
+from bhyvesim.kernel.calls import Listener
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.results import MachineState
 from bhyvesim.ops.ioctls import Create
-from bhyvesim.ops.operation import Result
+from bhyvesim.ops.operation import Recorder, Result
 from bhyvesim.ops.operations import read_operation
 from bhyvesim.units import shorten
 
@@ -63,16 +64,23 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class Replayer:
-    """Runs operations on a machine in memory; ``create`` starts a fresh one."""
+    """Runs operations on a machine in memory; ``create`` starts a fresh one.
 
-    def __init__(self) -> None:
+    *listener* hears every entry and return of its kernel, *recorder* of every operation.
+    """
+
+    def __init__(self, listener: Listener | None = None, recorder: Recorder | None = None) -> None:
         self.machine: Machine | None = None
+        self._listener = listener
+        self._recorder = recorder
 
     def run(self, record: dict[str, Any]) -> Result:
         """The result of *record*. Raises BadValue where it is malformed."""
         operation = read_operation(record)
         if isinstance(operation, Create):
-            self.machine = operation.machine()
+            self.machine = operation.machine(self._recorder)
+            if self._listener is not None:
+                self.machine.listen(self._listener)
             return {"ok": 0}
         if self.machine is None or self.machine.state is MachineState.DESTROYED:
             return {"error": "ENOENT"}

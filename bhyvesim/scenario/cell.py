@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 
 from bhyvesim.errors import KernelHang, KernelStop, NotRunning, Refused
+from bhyvesim.kernel.calls import Listener
 from bhyvesim.kernel.machine import Machine
+from bhyvesim.ops.operation import Recorder
 from bhyvesim.scenario.compare import mismatch
 from bhyvesim.scenario.model import (
     CellResult,
@@ -14,16 +16,27 @@ from bhyvesim.scenario.model import (
     Scenario,
     Step,
 )
-from bhyvesim.vm.life import present_pages
+from bhyvesim.vm.life import new_machine, present_pages
 from bhyvesim.vm.spec import VmSpec
 
 
 class Cell:
-    """What a step works on."""
+    """What a step works on; *listener* and *recorder* are told of its machine, if given."""
 
-    def __init__(self, spec: VmSpec) -> None:
+    def __init__(
+        self, spec: VmSpec, listener: Listener | None = None, recorder: Recorder | None = None
+    ) -> None:
         self.spec = spec
         self.machine: Machine | None = None
+        self._listener = listener
+        self._recorder = recorder
+
+    def start(self) -> Machine:
+        """From here on there is a machine, an empty one."""
+        self.machine = new_machine(self.spec, self._recorder)
+        if self._listener is not None:
+            self.machine.listen(self._listener)
+        return self.machine
 
     @property
     def running(self) -> Machine:
@@ -37,11 +50,17 @@ class Cell:
         return 0 if self.machine is None else present_pages(self.machine)
 
 
-def run_cell(scenarios: list[Scenario], scenario_index: int, cell_index: int) -> CellResult:
+def run_cell(
+    scenarios: list[Scenario],
+    scenario_index: int,
+    cell_index: int,
+    listener: Listener | None = None,
+    recorder: Recorder | None = None,
+) -> CellResult:
     """Take one cell through its scenario; stops at the first step that is not as expected."""
     scenario = scenarios[scenario_index]
     spec = scenario.cells[cell_index]
-    cell = Cell(spec.vm)
+    cell = Cell(spec.vm, listener, recorder)
     started = time.perf_counter()
     outcome = "ok"
     failure = None

@@ -26,7 +26,7 @@ class Do:
     operation: Operation
 
     def run(self, cell: Cell) -> Observed:
-        value = self.operation.perform(cell.running)
+        value = self.operation.do(cell.running)
         if isinstance(self.operation, ops.Destroy):
             return Observed(leaks=value)
         return observed(value)
@@ -74,9 +74,9 @@ class Create:
     """Allocate, map and boot the cell's VM; from here on there is a machine."""
 
     def run(self, cell: Cell) -> Observed:
-        cell.machine = life.new_machine(cell.spec)
-        life.allocate(cell.machine, cell.spec)
-        return _booted(life.boot(cell.machine, cell.spec))
+        machine = cell.start()
+        life.allocate(machine, cell.spec)
+        return _booted(life.boot(machine, cell.spec))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Map:
 
     def run(self, cell: Cell) -> Observed:
         before = cell.present()
-        self.operation.perform(cell.running)
+        self.operation.do(cell.running)
         return Observed(mapped=cell.present() - before)
 
 
@@ -116,7 +116,7 @@ class Unmap:
 
     def run(self, cell: Cell) -> Observed:
         machine = cell.running
-        lost = life.lost_pages(machine, lambda: self.operation.perform(machine))
+        lost = life.lost_pages(machine, lambda: self.operation.do(machine))
         return Observed(lost=sum(pages for _, pages in lost))
 
 
@@ -130,7 +130,7 @@ class TouchEvery:
     def run(self, cell: Cell) -> Observed:
         end = self.touch.gpa + self.touch.length
         gpas = range(self.touch.gpa, end, self.every * PAGE_SIZE)
-        return _batch(cell.running.access_batch(gpas, self.touch.prot))
+        return _batch(ops.AccessBatch(tuple(gpas), self.touch.prot).do(cell.running))
 
 
 class Where(NamedTuple):
@@ -162,7 +162,7 @@ class Poke:
         for i, value in enumerate(self.value.values(self.count, self.size)):
             data = value.to_bytes(self.size, "little")
             write = Write(*self.where.plus(i * self.stride), data)
-            total = _add(total, _bytes(write.perform(cell.running)))
+            total = _add(total, _bytes(write.do(cell.running)))
             if total.fault is not None:
                 break
         return total
@@ -181,7 +181,7 @@ class Peek:
         total = Observed(values=[])
         for i in range(self.count):
             read = Read(*self.where.plus(i * self.stride), self.size)
-            got = read.perform(cell.running)
+            got = read.do(cell.running)
             total = _add(total, _bytes(got))
             if total.fault is not None:
                 break

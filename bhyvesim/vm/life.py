@@ -9,6 +9,7 @@ from bhyvesim.kernel.gpt.diff import gone
 from bhyvesim.kernel.gpt.windows import entries_set
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.ops import ioctls as ops
+from bhyvesim.ops.operation import Recorder
 from bhyvesim.prot import EXEC, READ, WRITE
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
@@ -57,19 +58,17 @@ def build(spec: VmSpec) -> Machine:
     return machine
 
 
-def new_machine(spec: VmSpec) -> Machine:
-    """An empty machine on the kernel that *spec* names."""
-    return Machine(**spec.machine_arguments)
+def new_machine(spec: VmSpec, recorder: Recorder | None = None) -> Machine:
+    """An empty machine on the kernel that *spec* names; *recorder* is told what is done to it."""
+    return ops.Create(**spec.machine_arguments).machine(recorder)
 
 
 def allocate(machine: Machine, spec: VmSpec) -> None:
     """Make the segments and memmaps of *spec*."""
     for segment in spec.segments:
-        ops.AllocMemseg(segment.segid, segment.length, segment.name, segment.host_pfn).perform(
-            machine
-        )
+        ops.AllocMemseg(segment.segid, segment.length, segment.name, segment.host_pfn).do(machine)
     for memmap in spec.mappings:
-        ops.MmapMemseg.making(memmap).perform(machine)
+        ops.MmapMemseg.making(memmap).do(machine)
 
 
 def boot(machine: Machine, spec: VmSpec) -> Booted:
@@ -78,7 +77,7 @@ def boot(machine: Machine, spec: VmSpec) -> Booted:
     accessed = mapped = 0
     failures = []
     for touch in touches:
-        access = touching(touch).perform(machine)
+        access = touching(touch).do(machine)
         accessed += access.ok
         mapped += access.mapped
         if access.fault is not None and access.gpa is not None:
@@ -89,11 +88,11 @@ def boot(machine: Machine, spec: VmSpec) -> Booted:
 def reboot(machine: Machine, spec: VmSpec, done: Done = lambda stage: None) -> Rebooted:
     """VM_REINIT; the VMM maps its devmem again; the guest boots. *done* is told of each."""
     slots = list(machine.slots)
-    lost = lost_pages(machine, lambda: ops.Reinit().perform(machine))
+    lost = lost_pages(machine, lambda: ops.Reinit().do(machine))
     done("reinit")
     for memmap in slots:
         if memmap is not None and memmap not in machine.slots:
-            ops.MmapMemseg.making(memmap).perform(machine)
+            ops.MmapMemseg.making(memmap).do(machine)
     done("map")
     booted = boot(machine, spec)
     done("boot")

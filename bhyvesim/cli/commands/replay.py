@@ -12,6 +12,7 @@ from typing import IO, Any
 import click
 
 from bhyvesim.cli.params import revision_option
+from bhyvesim.cli.session import Session
 from bhyvesim.cli.streams import reader_is_gone
 from bhyvesim.errors import BadValue, UsageError
 from bhyvesim.ops.replay import Replayer, parse_line
@@ -27,7 +28,8 @@ _LINES_A_TICK = 50
     "--check", is_flag=True, help="Compare with the results in the files; print no others."
 )
 @revision_option
-def replay(files: tuple[str, ...], check: bool) -> int:
+@click.pass_obj
+def replay(session: Session, files: tuple[str, ...], check: bool) -> int:
     """Run recorded operations, and print one result object a line.
 
     Each line of a FILE is an operation as a JSON object, or {"ops": […], "results": […]};
@@ -36,7 +38,7 @@ def replay(files: tuple[str, ...], check: bool) -> int:
     checker = _Checker() if check else None
     printing = checker is None and sys.stdout.isatty()  # a bar would stand among the results
     for path in files:
-        replayer = Replayer()
+        replayer = Replayer(session.listener, session.recorder)
         with _lines(path, quiet=printing) as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():

@@ -19,6 +19,7 @@ from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import UsageError
 from bhyvesim.report import scenario as layouts
 from bhyvesim.report.model import document
+from bhyvesim.scenario.cell import run_cell
 from bhyvesim.scenario.discover import looks_like_a_scenario
 from bhyvesim.scenario.model import CellResult, Scenario
 from bhyvesim.scenario.pool import WorkerDied, cores, run_cells
@@ -55,7 +56,7 @@ def run(
     results: list[CellResult] = []
     stopped: BaseException | None = None
     try:
-        for result in _watched(run_cells(scenarios, selected, jobs or cores()), len(selected)):
+        for result in _watched(_results(session, scenarios, selected, jobs), len(selected)):
             results.append(result)
             if fail_fast and not result.passed:
                 break
@@ -106,6 +107,18 @@ def _select(scenarios: list[Scenario], words: str | None) -> list[tuple[int, int
     if not selected:
         raise UsageError(f"-k {words!r} selects no cell: expected part of a file, title or name")
     return selected
+
+
+def _results(
+    session: Session, scenarios: list[Scenario], selected: list[tuple[int, int]], jobs: int | None
+) -> Generator[CellResult, None, None]:
+    """The results of the cells; of one alone where it is traced, in this process."""
+    if session.listener is None and session.recorder is None:
+        yield from run_cells(scenarios, selected, jobs or cores())
+        return
+    if len(selected) > 1:
+        raise UsageError(f"{len(selected)} cells to trace: expected one; -k TEXT selects")
+    yield run_cell(scenarios, *selected[0], session.listener, session.recorder)
 
 
 def _watched(results: Generator[CellResult, None, None], total: int) -> Iterator[CellResult]:

@@ -1,0 +1,1 @@
+"""What dtrace does with firings: probes, predicates, aggregations."""
