@@ -82,7 +82,8 @@ def dirty_operation(name: str, length: int, pages: int | None) -> tuple[int, byt
     given = None
     if pages is not None:
         operation |= _IN
-        given = (pages & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+        taken = min(size, MAX_BITMAP_BYTES)  # of a longer one not a byte is read: E2BIG
+        given = (pages & ((1 << 8 * taken) - 1)).to_bytes(taken, "little")
     if given is not None or name == "GET_DIRTY" or size <= MAX_BITMAP_BYTES:
         operation |= _OUT
     return operation, given

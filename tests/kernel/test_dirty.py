@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bhyvesim import Machine, NotRunning, Refused
-from bhyvesim.kernel.npt import FLAGS, OPERATIONS, npt_operation, track_dirty_pages
+from bhyvesim.kernel.npt import (
+    FLAGS,
+    OPERATIONS,
+    dirty_operation,
+    npt_operation,
+    track_dirty_pages,
+)
 
 PAGE = 4096
 PAGES = 1400  # of a memmap that begins in the middle of a leaf and ends in another's
@@ -149,3 +155,10 @@ def test_past_the_reach_of_the_tables_nothing_is_dirty():
     machine.destroy()
     with pytest.raises(NotRunning):
         track_dirty_pages(machine, 0, PAGE)
+
+
+def test_a_bitmap_that_is_too_long_to_be_taken_is_not_made_either():
+    operation, given = dirty_operation("SET_DIRTY", 1 << 63, pages=1)
+    with pytest.raises(Refused) as caught:
+        npt_operation(guest(), 0, 1 << 63, operation, given)
+    assert caught.value.errno_name == "E2BIG"
