@@ -51,7 +51,13 @@ def _in_processes(scenarios: list[Scenario], selected: Selected, jobs: int) -> I
     chunks = [selected[i : i + size] for i in range(0, len(selected), size)]
     finished = False
     try:
-        for future in as_completed([executor.submit(_run, chunk) for chunk in chunks]):
+        # Workers are born deaf to interrupts, so that none comes before _start ignores them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            futures = [executor.submit(_run, chunk) for chunk in chunks]
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        for future in as_completed(futures):
             yield from future.result()
         finished = True
     except BrokenProcessPool:

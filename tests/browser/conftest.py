@@ -20,7 +20,7 @@ ARGUMENTS = (
 
 @pytest.fixture(scope="session")
 def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="needs the extra 'browser'")
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     if not os.access(CHROMIUM, os.X_OK):
         pytest.skip(f"needs {CHROMIUM}")
     with api.sync_playwright() as driver:

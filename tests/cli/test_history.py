@@ -112,6 +112,20 @@ def test_why(vm):
     assert "no event that is kept changed it" in vm("why", "3G").out
 
 
+def test_why_until(vm):
+    def heads(*options):
+        lines = vm("why", "0x100001000", *options).out.splitlines()
+        return [line.split(" (")[0] for line in lines if line.startswith("event")]
+
+    assert heads("--until", "pte == 0") == ["event 2 step 1", "event 1 step 2"]
+    assert heads("--until", "event < 2 || table == 0") == ["event 2 step 1", "event 1 step 2"]
+    assert heads("--until", "before == 0 && step == 2") == ["event 1 step 2"]
+    assert "made it so: pte == 77" in vm("why", "4G", "--until", "pte == 77", status=2).err
+    assert vm("why", "4G", "--until", "pto == 0", status=2).err == (
+        "bhyvesim: column 1 of the predicate 'pto == 0': there is no 'pto' here: expected pte\n"
+    )
+
+
 def test_why_shows_ten_and_says_so(vm):
     for _ in range(4):
         vm("reboot")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import dropwhile, islice
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +12,12 @@ from bhyvesim.cli.params import ADDRESS, format_option, revision_option, vm_opti
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.host.event import KEPT_EVENTS
 
+if TYPE_CHECKING:
+    from bhyvesim.host.rerun import Cause
+    from bhyvesim.trace.predicate import Values
+
 _SHOWN = 10
+_NAMES = {"pte": int, "before": int, "table": int, "event": int, "step": int, "function": str}
 
 
 @click.command()
@@ -71,28 +77,56 @@ def undo(session: Session) -> None:
 @click.command()
 @click.argument("gpa", metavar="GPA", type=ADDRESS)
 @click.option("--all", "everything", is_flag=True, help=f"All changes, not the last {_SHOWN}.")
+@click.option(
+    "--until",
+    metavar="PREDICATE",
+    help="Begin with the newest change that made it so, as in 'pte == 0'.",
+)
 @vm_option
 @format_option
 @revision_option
 @click.pass_obj
-def why(session: Session, gpa: int, everything: bool, fmt: Format | None) -> None:
+def why(
+    session: Session, gpa: int, everything: bool, until: str | None, fmt: Format | None
+) -> None:
     """Tell who changed the page-table entry of an address, newest change first.
 
     Of each change the event and its step, and the simulated function in which it came with
-    its arguments: the event is done again, and listened to.
+    its arguments: the event is done again, and listened to. --until compares pte (the entry
+    after the change), before (the entry before it), table (is there a leaf table after it: 1
+    or 0), event, step and function.
     """
+    from bhyvesim.errors import UsageError
     from bhyvesim.host.history import History
     from bhyvesim.host.rerun import causes
     from bhyvesim.report.history import why as why_page
+    from bhyvesim.trace.predicate import parse
     from bhyvesim.units import PAGE_SIZE
 
+    wanted = None if until is None else parse(until, _NAMES)
     history = History(session.store, session.which_ever())
     page = gpa // PAGE_SIZE * PAGE_SIZE
     gpt = history.newest().machine.space.gpt
-    found = list(islice(causes(history, page), None if everything else _SHOWN + 1))
+    changes = causes(history, page)
+    if wanted is not None:
+        changes = dropwhile(lambda cause: not wanted(_values(cause)), changes)
+    found = list(islice(changes, None if everything else _SHOWN + 1))
+    if wanted is not None and not found:
+        raise UsageError(f"no change that is kept of the entry of {page:#x} made it so: {until}")
     complete = everything or len(found) <= _SHOWN
     now = gpt.has_leaf(page), gpt.entry(page // PAGE_SIZE)
     show(
         why_page(history, page, now, gpt.npt, found if everything else found[:_SHOWN], complete),
         fmt,
     )
+
+
+def _values(cause: Cause) -> Values:
+    return {
+        "pte": cause.after,
+        "before": cause.before,
+        "table": int(cause.table[1]),
+        "event": cause.event.number,
+        "step": cause.step,
+        "function": cause.culprit.function,
+    }
