@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bhyvesim.host.history import History
+from bhyvesim.host.history import History, Through
 from bhyvesim.kernel.gpt.diff import gone
 from bhyvesim.kernel.gpt.windows import Leaves, entries_set
 from bhyvesim.kernel.machine import Machine
@@ -36,10 +36,13 @@ class Drift(NamedTuple):
         return f"{where}: {_pages(self.unmapped)} lost their entries, the counter {moved}{of}"
 
 
-def drifts(history: History, until: int | None = None) -> Iterator[Drift]:
-    """The steps at which the counter drifted, oldest first, up to moment *until*."""
+def drifts(history: History, until: int | None = None, through: Through = iter) -> Iterator[Drift]:
+    """The steps at which the counter drifted, oldest first, up to moment *until*.
+
+    Goes *through* the events.
+    """
     before: _Look | None = None
-    for event in history.events:
+    for event in through(history.events):
         if before is None:
             before = _Look(history.past_before(event).machine)
         for step, (stage, seq) in enumerate(event.stages, start=1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from bhyvesim.errors import Refused, UsageError
@@ -17,6 +18,9 @@ from bhyvesim.store.store import LostRace, Store
 from bhyvesim.units import shorten
 from bhyvesim.vm.life import new_machine
 from bhyvesim.vm.spec import VmSpec
+
+# How to go through events: one by one, for one that waits perhaps with a word between them.
+Through = Callable[[Sequence[EventRow]], Iterable[EventRow]]
 
 _FORMS = "an event such as 2, a step of it such as 2.1, or -1 for before the last"
 

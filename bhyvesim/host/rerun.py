@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bhyvesim.errors import Frame, KernelStop, Refused, UsageError
 from bhyvesim.host.actions import Action, Create
-from bhyvesim.host.history import History
+from bhyvesim.host.history import History, Through
 from bhyvesim.kernel.calls import Firing
 from bhyvesim.kernel.look.changes import Changes, changes
 from bhyvesim.kernel.machine import Machine
@@ -51,10 +51,13 @@ class Cause(NamedTuple):
         return any(frame.function == function for frame in (self.culprit, *self.callers))
 
 
-def causes(history: History, gpa: int) -> Iterator[Cause]:
-    """Every change of the entry of *gpa*, newest first, as far back as events are kept."""
+def causes(history: History, gpa: int, through: Through = iter) -> Iterator[Cause]:
+    """Every change of the entry of *gpa*, newest first, as far back as events are kept.
+
+    Goes *through* the events.
+    """
     cuts = set(history.cuts(gpa))
-    for event in reversed(history.events):
+    for event in through(history.events[::-1]):
         if cuts.isdisjoint(seq for _, seq in event.stages):
             continue
         yield from reversed(_heard(history, event, gpa))
@@ -134,8 +137,10 @@ class Compared(NamedTuple):
         return differs or self.ends[0] != self.ends[1]
 
 
-def on_two_kernels(history: History, one: str, other: str) -> list[Compared]:
-    """The VM's events on the kernels *one* and *other*, step by step.
+def on_two_kernels(
+    history: History, one: str, other: str, through: Through = iter
+) -> list[Compared]:
+    """The VM's events on the kernels *one* and *other*, step by step; goes *through* them.
 
     Raises UsageError where the beginning of its history is not there.
     """
@@ -143,7 +148,7 @@ def on_two_kernels(history: History, one: str, other: str) -> list[Compared]:
         raise UsageError(f"{history.name}'s history does not begin with its create: expected that")
     worlds = _World(one), _World(other)
     steps: list[Compared] = []
-    for event in history.events:
+    for event in through(history.events):
         action = history.action(event)
         spec = history.past_before(event).spec
         went = [list(world.through(action, spec)) for world in worlds]

@@ -73,6 +73,7 @@ def _last_event(session: Session) -> tuple[Subject, Subject]:
 
 def _on_two_kernels(session: Session, on: str, fmt: Format | None) -> int:
     from bhyvesim.cli.params import REVISION
+    from bhyvesim.cli.progress import watched
     from bhyvesim.host.history import History
     from bhyvesim.host.rerun import on_two_kernels
     from bhyvesim.report.kernels import compared
@@ -81,7 +82,7 @@ def _on_two_kernels(session: Session, on: str, fmt: Format | None) -> int:
     if len(names) != 2 or names[0] == names[1]:
         raise click.UsageError("--on wants two kernels, such as 13932,14042")
     history = History(session.store, session.which_ever())
-    steps = on_two_kernels(history, names[0], names[1])
+    steps = on_two_kernels(history, names[0], names[1], watched)
     npt = history.past(history.after(history.events[0])).machine.npt
     page = compared(history.name, names[0], names[1], npt, steps)
     show_diff(page, fmt)

@@ -14,10 +14,11 @@ def _when_it_drifted(session: Session, seen: Subject) -> tuple[str, ...]:
     """The steps of the VM's events at which its counter parted from its pages."""
     if session.crash is not None:
         return ()
+    from bhyvesim.cli.progress import watched
     from bhyvesim.host.drift import drifts
     from bhyvesim.host.history import History
 
-    return tuple(map(str, drifts(History(session.store, seen.name), seen.seq)))
+    return tuple(map(str, drifts(History(session.store, seen.name), seen.seq, watched)))
 
 
 @click.command()

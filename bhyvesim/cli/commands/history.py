@@ -96,6 +96,7 @@ def why(
     after the change), before (the entry before it), table (is there a leaf table after it: 1
     or 0), event, step and function.
     """
+    from bhyvesim.cli.progress import watched
     from bhyvesim.errors import UsageError
     from bhyvesim.host.history import History
     from bhyvesim.host.rerun import causes
@@ -107,7 +108,7 @@ def why(
     history = History(session.store, session.which_ever())
     page = gpa // PAGE_SIZE * PAGE_SIZE
     gpt = history.newest().machine.space.gpt
-    changes = causes(history, page)
+    changes = causes(history, page, watched)
     if wanted is not None:
         changes = dropwhile(lambda cause: not wanted(_values(cause)), changes)
     found = list(islice(changes, None if everything else _SHOWN + 1))

@@ -1,0 +1,36 @@
+"""A progress bar for whom waits at a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+_SOON = 1.0  # seconds until a bar is worth the flicker
+
+
+def watched(items: Sequence[Item]) -> Iterator[Item]:
+    """*items*, one by one; on a terminal with a bar from the second second on."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    began = time.monotonic()
+    with ExitStack() as stack:
+        bar = None
+        for done, item in enumerate(items):
+            if bar is None and time.monotonic() - began >= _SOON:
+                from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+                from bhyvesim.report.table import console
+
+                columns = (TextColumn("events"), BarColumn(), MofNCompleteColumn())
+                shown = Progress(*columns, console=console(sys.stderr), transient=True)
+                bar = stack.enter_context(shown)
+                bar.add_task("events", total=len(items))
+            if bar is not None:
+                bar.update(bar.task_ids[0], completed=done)
+            yield item
