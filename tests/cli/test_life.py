@@ -108,6 +108,7 @@ def test_a_warning_kernel_logs_and_goes_on(cli, vm_file):
     failed = [line for line in err.splitlines() if "assertion failed" in line]
     assert len(failed) == 511
     assert "[gpa 0x100001000, level 1, index 1, pte " in failed[0]
+    assert failed[0].endswith("] in vmm_gpt_vacate_entry(gpa 0x100000000)")
 
 
 def test_create_refuses_a_taken_name(cli, config):

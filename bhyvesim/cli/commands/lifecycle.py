@@ -212,7 +212,9 @@ def say_warnings(session: Session, warnings: Sequence[Warned]) -> None:
             for key, value in warned.facts.items()
         )
         pages = f", and {warned.times - 1} more pages alike" if warned.times > 1 else ""
-        session.note(f"{warned.message} [{detail}{pages}]")
+        frame = warned.stack[0]
+        asked = ", ".join(f"{name} {value:#x}" for name, value in frame.named().items())
+        session.note(f"{warned.message} [{detail}{pages}] in {frame.function}({asked})")
 
 
 def say_created(session: Session, created: Created) -> None:
