@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import zip_longest
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from bhyvesim.host.history import History, Through
 from bhyvesim.kernel.calls import Firing
 from bhyvesim.kernel.look.changes import Changes, changes
 from bhyvesim.kernel.machine import Machine
+from bhyvesim.ops.operation import Recorder
 from bhyvesim.store.rows import EventRow
 from bhyvesim.units import PAGE_SHIFT
 from bhyvesim.vm.life import new_machine
@@ -119,6 +121,21 @@ class _Watch:
 
     def _now(self) -> tuple[bool, int]:
         return self._gpt.has_leaf(self._page << PAGE_SHIFT), self._gpt.entry(self._page)
+
+
+def retell(history: History, recorder: Recorder) -> bool:
+    """Do all events again, so that *recorder* hears of every operation since the create.
+
+    False, and nothing is done, where the beginning is not kept.
+    """
+    if not history.events or history.before(history.events[0]) is not None:
+        return False
+    machine = new_machine(history.past_before(history.events[0]).spec, recorder)
+    for event in history.events:
+        with suppress(KernelStop, Refused):
+            spec = history.past_before(event).spec
+            history.action(event).run(machine, spec, lambda stage: None)
+    return True
 
 
 class Compared(NamedTuple):

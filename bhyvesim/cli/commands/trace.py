@@ -249,13 +249,20 @@ def _traced(session: Session, called: click.Context, tracer: layouts.Tracer) -> 
 
 
 def _recorded(session: Session, called: click.Context) -> int:
+    """Run COMMAND; what its VM went through before comes first, if its beginning is kept."""
+    from bhyvesim.host.history import History
+    from bhyvesim.host.rerun import retell
+
     out = sys.stdout
 
     def in_the_middle() -> None:
         session.warn("# the recording begins in the middle of the VM's life: no create is in it")
 
     create = called.info_name == "create"  # with --replace, another VM is destroyed before
-    session.recorder = layouts.Replay(out.write, None if create else in_the_middle).record
+    record = layouts.Replay(out.write, None if create else in_the_middle).record
+    if called.info_name not in _ANY_KERNEL and not called.params.get("everything", False):
+        retell(History(session.store, session.stored().name), record)
+    session.recorder = record
     with aside(out.flush):
         return _run(called)
 
