@@ -1,10 +1,11 @@
 # make demo: the story of bug 14042.  make test: every check.  make clean: as before.
+# make test-long: what is bounded by minutes, not by a number.
 # make test-all: every check on every Python from 3.11 on that is found.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all stress fuzz bench docs clean
+.PHONY: demo test test-all test-long stress fuzz bench docs clean
 
 demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
@@ -17,6 +18,8 @@ test: $(VENV)/.installed-test
 
 test-all:
 	@MAKE="$(MAKE)" $(PYTHON) -m tools.interpreters
+
+test-long: stress fuzz
 
 stress: $(VENV)/.installed-test
 	$(BIN)/python -m tests.stress
