@@ -29,33 +29,29 @@ def commands_page() -> str:
     return text
 
 
-def _key_rows(key: str, value: dict[str, Any], schema: dict[str, Any]) -> str:
-    value = _resolved(value, schema)
-    row = f"| `{key}` | {_type(value, schema)} | {value.get('description', '')} |\n"
-    for inner, what in value.get("properties", {}).items():
-        row += _key_rows(f"{key}.{inner}", what, schema)
-    items = value.get("items", {})
-    items = {} if isinstance(items, list) else _resolved(items, schema)
-    for inner, what in items.get("properties", {}).items():
-        row += _key_rows(f"{key}[].{inner}", what, schema)
+def _key_rows(key: str, value: dict[str, Any]) -> str:
+    """A row for a key, and below it one for each key of the records under it."""
+    record, mark = _record(value)
+    meaning = value.get("description") or record.get("description", "")
+    row = f"| `{key}` | {_type(value)} | {meaning} |\n"
+    for inner, what in record.get("properties", {}).items():
+        row += _key_rows(f"{key}{mark}.{inner}", what)
     return row
 
 
-def _resolved(value: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    if "$ref" in value:
-        inner: dict[str, Any] = schema["definitions"][value["$ref"].rsplit("/", 1)[1]]
-        return inner
-    return value
+def _record(value: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The record that stands under a key, if any, and how its keys are marked in a list."""
+    items = value.get("items", {})
+    if isinstance(items, dict) and items:
+        return items, "[]"
+    return next((one for one in value.get("anyOf", ()) if "properties" in one), value), ""
 
 
-def _type(value: dict[str, Any], schema: dict[str, Any]) -> str:
+def _type(value: dict[str, Any]) -> str:
     if "enum" in value:
-        return ", ".join(f"`{word}`" for word in value["enum"])
-    if "const" in value:
-        return f"`{value['const']}`"
+        return ", ".join("null" if word is None else f"`{word}`" for word in value["enum"])
     if "anyOf" in value:
-        kinds = [_type(_resolved(option, schema), schema) for option in value["anyOf"]]
-        return " or ".join(dict.fromkeys(kinds))
+        return " or ".join(dict.fromkeys(map(_type, value["anyOf"])))
     kinds = value.get("type", "")
     words = kinds if isinstance(kinds, list) else [kinds]
     return " or ".join({"object": "mapping", "array": "list"}.get(word, word) for word in words)
@@ -91,12 +87,10 @@ def json_page() -> str:
         "`bhyvesim schema output` prints the JSON Schema, with a definition a command.\n\n"
     )
     for name, definition in schema["definitions"].items():
-        if "properties" not in definition:
-            continue
         text += f"## {name}\n\n{definition['description']}\n\n"
         text += "| key | value | meaning |\n| --- | --- | --- |\n"
         for key, value in definition["properties"].items():
-            text += _key_rows(key, value, schema)
+            text += _key_rows(key, value)
         text += "\n"
     return text
 

@@ -6,6 +6,7 @@ import inspect
 import json
 import types
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 from bhyvesim.cli.commands.schema import SCHEMAS
@@ -87,7 +88,7 @@ def schema_of(kind: Any) -> dict[str, Any]:
     """The schema of values of type *kind*: a record, a container, or something plain."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
-        return {**schema_of(arguments[0]), **_noted(arguments[1])}
+        return {**schema_of(arguments[0]), **_noted(arguments[1:])}
     if origin in (typing.Union, types.UnionType):
         return _union([schema_of(a) for a in arguments if a is not type(None)], arguments)
     if origin in (tuple, list):
@@ -100,11 +101,16 @@ def schema_of(kind: Any) -> dict[str, Any]:
     return {"type": _PLAIN[kind]} if kind in _PLAIN else _object(kind)
 
 
-def _noted(note: Note) -> dict[str, Any]:
+def _noted(notes: Iterable[Note]) -> dict[str, Any]:
+    """What all of the notes say; the outermost, which is the last, has the last word."""
     pairs = (
-        ("enum", list(note.words)),
-        ("pattern", note.pattern),
-        ("description", note.meaning),
+        pair
+        for note in notes
+        for pair in (
+            ("enum", list(note.words)),
+            ("pattern", note.pattern),
+            ("description", note.meaning),
+        )
     )
     return {key: value for key, value in pairs if value}
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import UsageError
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.report.memory import MappedRow, SegmentRow, memory_map, segments
-from bhyvesim.report.model import Column, Report
+from bhyvesim.report.model import Column, Note, Report
 
 HOST = "bhyvesim"
 FORCED = "forced crash dump initiated at user request"
@@ -89,14 +89,16 @@ class Crash(NamedTuple):
 class CrashRecord(NamedTuple):
     """`bhyvesim crash show`: a dump with the machine's whole state.
 
-    Stack rows are function and arguments, innermost first; dump is as in replay. ``locks``: of
-    a hang, what the thread that loops holds; empty for a panic.
+    Stack rows are function and arguments, innermost first; dump is as in replay.
     """
 
     id: int | None
     vm: str
     time_ns: int
-    locks: tuple[str, ...]
+    locks: Annotated[
+        tuple[str, ...],
+        Note(meaning="Of a hang: what the thread that loops holds. Empty for a panic."),
+    ]
     uuid: str
     operation: str
     gpt: str

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 
 from bhyvesim.lint.review import Finding
 from bhyvesim.report import findings
-from bhyvesim.report.model import Column, Report, one_of
+from bhyvesim.report.model import Column, Note, Report, one_of
 from bhyvesim.units import format_size
 
 
@@ -41,27 +41,25 @@ Verdict = Annotated[str, one_of((findings.FINE, "warning", "error"))]
 
 
 class ImportedFile(NamedTuple):
-    """A file, or one VM of it.
-
-    ``memory`` and ``bootrom`` in bytes, no ROM: 0; ``output`` is the file that was written,
-    ``verdict`` the worst finding (null without --check), ``error`` why nothing was imported.
-    """
+    """A file, or one VM of it."""
 
     file: str
     vm: str | None
-    memory: int | None
-    bootrom: int | None
-    output: str | None
-    verdict: Verdict | None
+    memory: Annotated[int | None, Note(meaning="Bytes of guest memory.")]
+    bootrom: Annotated[int | None, Note(meaning="Bytes of the ROM; 0 without one.")]
+    output: Annotated[str | None, Note(meaning="The file that was written.")]
+    verdict: Annotated[Verdict | None, Note(meaning="The worst finding; null without --check.")]
     endangers: tuple[str, ...] | None
-    error: str | None
+    error: Annotated[str | None, Note(meaning="Why nothing was imported.")]
 
 
 class ImportedAll(NamedTuple):
-    """`bhyvesim import` of several files, or with --check; findings as of `bhyvesim check`."""
+    """`bhyvesim import` of several files, or with --check."""
 
     files: tuple[ImportedFile, ...]
-    findings: tuple[findings.FindingRow, ...]
+    findings: Annotated[
+        tuple[findings.FindingRow, ...], Note(meaning="As those of `bhyvesim check`.")
+    ]
 
 
 def summary(
