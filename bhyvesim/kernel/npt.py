@@ -5,6 +5,7 @@ Bitmaps are bytes: bit 0 of the first byte is the page at the range's gpa.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from bhyvesim.errors import BadValue, Refused
@@ -56,10 +57,13 @@ def bitmap_bytes(length: int) -> int:
 DIRTY_WORDS = {"get": "GET_DIRTY", "set": "SET_DIRTY", "reset": "RESET_DIRTY"}
 
 
-def parse_operation(text: str) -> int:
-    """A raw number, or names or'ed as C does: ``GET_DIRTY|BITMAP_OUT``. Raises BadValue."""
+def parse_operation(text: str, raw: Callable[[str], int] = parse_size) -> int:
+    """A raw number, or names or'ed as C does: ``GET_DIRTY|BITMAP_OUT``. Raises BadValue.
+
+    *raw* reads the number.
+    """
     if text[:1].isdigit():
-        number = parse_size(text)
+        number = raw(text)
     else:
         number = 0
         known = {**OPERATIONS, **FLAGS}

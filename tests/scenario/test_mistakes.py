@@ -26,6 +26,8 @@ MISTAKES = {
     HEAD + "steps:\n  - fill: {gpa: 0, len: 4K, byte: 256}\n": "4:35: steps[0].fill.byte: 0x100 is",
     HEAD
     + "steps:\n  - dirty: {gpa: 0, len: 4K, pages: 3-1}\n": "4:37: steps[0].dirty.pages: '3-1'",
+    HEAD
+    + "steps:\n  - npt: {gpa: 0, len: 0, operation: 1K}\n": "4:38: steps[0].npt.operation: '1K'",
     HEAD + "matrix: {}\nsteps: [create]\n": "3:9: matrix: an empty matrix: expected one or more of",
     HEAD + "matrix: {gpt: []}\nsteps: [create]\n": "3:15: matrix.gpt: an empty list",
     HEAD + "matrix: {gpt: [1]}\nsteps: [create]\n": "3:16: matrix.gpt[0]: '1' is not known",

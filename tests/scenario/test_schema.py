@@ -11,6 +11,7 @@ import yaml
 from bhyvesim.config import vm
 from bhyvesim.config.scenario.expectations import STATE
 from bhyvesim.config.scenario.matrix import AXES
+from bhyvesim.config.scenario.sources import Sources
 from bhyvesim.config.scenario.steps import STEPS
 from tests.cli.test_errors import BAD_VMS
 from tests.conftest import ROOT
@@ -118,3 +119,9 @@ def test_the_schema_refuses_what_the_scenario_reader_refuses(schema, text):
 
 def test_the_schema_takes_a_minimal_scenario(schema):
     jsonschema.validate(as_json(HEAD + "steps: [create]\n"), schema("scenario"))
+
+
+def test_both_take_an_operation_in_octal(schema):
+    text = HEAD + "steps: [create, {npt: {gpa: 0, len: 0, operation: 0o40}}]\n"
+    jsonschema.validate(as_json(text), schema("scenario"))
+    Sources(lambda path: text.encode()).load("octal.yaml")

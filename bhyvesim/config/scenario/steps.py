@@ -51,7 +51,7 @@ _NAMED = "|".join((*OPERATIONS, *FLAGS))
 def _operation(node: Node) -> int:
     word = r.scalar(node, "a number, or names such as GET_DIRTY|BITMAP_OUT")
     try:
-        return parse_operation(word)
+        return parse_operation(word, lambda _: r.natural(node))  # no size: 1K is no operation
     except BadValue as error:
         raise node.error(error.problem, error.expected) from None
 
