@@ -1,9 +1,11 @@
-"""What the tests of `import` share: a text is imported, or refused in one line."""
+"""What tests of commands share: an import that succeeds or is refused, and a broken machine."""
 
 from __future__ import annotations
 
 import pytest
 import yaml
+
+from bhyvesim import KernelPanic, Machine
 
 
 @pytest.fixture
@@ -29,3 +31,15 @@ def refused(cli, vm_file):
         return err.removeprefix(f"bhyvesim: {path}:").rstrip("\n")
 
     return run
+
+
+@pytest.fixture
+def twin_leaf():
+    """A machine that panicked on the way across 512 GiB: its leaf there exists twice."""
+    vm = Machine("15844", debug=False)
+    vm.alloc_memseg(0, 0x200000)
+    vm.mmap_memseg(0x8000001000, 0, 0, 0x1000, 7)
+    vm.access(0x8000001000, 1, 2)
+    with pytest.raises(KernelPanic):
+        vm.mmap_memseg(0x7FFFFFF000, 0, 0, 0x2000, 7)
+    return vm
