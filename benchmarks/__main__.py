@@ -124,6 +124,8 @@ def other_table(times: dict[str, float]) -> str:
     for method, count in COPIES.items():
         each = duration(times[f"copied by {method}"] / count)
         rows.append((f"a booted guest of 8 GiB, copied by {method}", each))
+    rows.append(("a life of 8 GiB on `2025`, nobody listens", duration(times["life 2025 8 GiB"])))
+    rows.append(("the same, every call listened to", duration(times["life, traced"])))
     rows.append(("replay of the recorded traces", f"{operations / times['replay']:,.0f} ops/s"))
     for label, script in (
         (
@@ -139,10 +141,18 @@ def other_table(times: dict[str, float]) -> str:
 
 def state_table(costs: dict[str, Cost]) -> str:
     rows = [
-        (name, f"{c.bytes:,.0f}", duration(c.event), duration(c.moment), duration(c.everything))
+        (
+            name,
+            f"{c.bytes:,.0f}",
+            *map(duration, (c.event, c.moment, c.everything, c.report)),
+            f"{c.report_bytes:,}",
+        )
         for name, c in costs.items()
     ]
-    heads = ("guest", "bytes an event", "an event", "any moment, a walk", "any moment, all of it")
+    heads = (
+        *("guest", "bytes an event", "an event", "any moment, a walk", "any moment, all of it"),
+        *("a report of the first two events", "its bytes"),
+    )
     return table(heads, rows)
 
 

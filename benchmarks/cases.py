@@ -44,6 +44,17 @@ def one_life(gpt: str, memory: int) -> None:
     machine.destroy()
 
 
+def traced_life() -> None:
+    """The same for 8 GiB on 2025, while somebody listens to every call."""
+    segments, mappings = bhyve(8 * GIB, 2 << 20, {})
+    spec = VmSpec("bench", KernelSpec("2025", debug=False), "amd", segments, mappings)
+    machine = life.build(spec)
+    machine.listen(lambda firing: None)
+    life.boot(machine, spec)
+    life.reboot(machine, spec)
+    machine.destroy()
+
+
 def survives(gpt: str, memory: int) -> bool:
     """Whether *gpt* takes a guest of this size at all: 15844 not across 512 GiB."""
     return gpt != "15844" or memory <= 508 * GIB
@@ -138,6 +149,7 @@ def engine_cases() -> dict[str, Callable[[], object]]:
         for label, memory in SIZES.items():
             if survives(gpt, memory):
                 cases[f"life {gpt} {label}"] = lambda g=gpt, m=memory: one_life(g, m)
+    cases["life, traced"] = traced_life
     gpas = random_gpas(64 * GIB)
     scattered = random_gpas(63 * 1024 * GIB)
     for gpt in ("14042", "2025"):

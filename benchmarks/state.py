@@ -15,6 +15,8 @@ from bhyvesim.host.host import Host
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.npt import OPERATIONS
 from bhyvesim.ops.ioctls import Access, AccessBatch, NptOp
+from bhyvesim.report.html.data import document
+from bhyvesim.report.html.page import page
 from bhyvesim.store.store import Store
 from bhyvesim.vm.layouts import bhyve
 from bhyvesim.vm.spec import KernelSpec, VmSpec
@@ -31,12 +33,17 @@ GUESTS = {
 
 
 class Cost(NamedTuple):
-    """Of one event: bytes of the state file, and seconds; and seconds to a moment, looked at."""
+    """Of one event: bytes of the state file, and seconds; and seconds to a moment, looked at.
+
+    Last the seconds and bytes of a report on it as HTML.
+    """
 
     bytes: float
     event: float
     moment: float
     everything: float
+    report: float
+    report_bytes: int
 
 
 def cost(memory: int, faults: int) -> Cost:
@@ -68,7 +75,19 @@ def cost(memory: int, faults: int) -> Cost:
             statistics.median(times),
             _moments(host, lambda machine: machine.walk(4 * GIB), events),
             _moments(host, lambda machine: machine.snapshot(), events, few=True),
+            *_report(host),
         )
+
+
+def _report(host: Host) -> tuple[float, int]:
+    """Seconds and bytes of the page on the VM as it was after its first two events."""
+    started = time.perf_counter()
+    history = History(host.store, "bench")
+    place = history.find("2")
+    past = history.past(place)
+    seen = document("bench", past.state, past.machine, history=history, until=place.seq)
+    size = len(page(seen).encode())
+    return time.perf_counter() - started, size
 
 
 def _moments(

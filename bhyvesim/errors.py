@@ -94,6 +94,10 @@ class StateError(BhyvesimError):
     exit_code = 4
 
 
+class NothingFound(BhyvesimError):
+    """What was asked for is in order, and is not there."""
+
+
 class HostStopped(BhyvesimError):
     """The simulated kernel under a stored VM panicked or hung; what is known of it is stored."""
 

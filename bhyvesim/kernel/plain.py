@@ -183,6 +183,9 @@ def leaf_from_plain(value: Any) -> Leaf:
         raise ValueError("a leaf is incomplete")
     refcnt, *classes = value
     _number(refcnt, ENTRIES + 1)
+    if len(classes) == 2:  # nearly all are like this
+        cls, bits = classes
+        return refcnt, _number(cls, _CLASS, 1 - _CLASS), _number(bits, ALL_ENTRIES + 1, 1)
     seen = 0
     last = -_CLASS
     for cls, bits in zip(classes[::2], classes[1::2], strict=True):

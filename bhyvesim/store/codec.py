@@ -105,12 +105,13 @@ def decode_window(first: int, body: bytes) -> list[Run]:
     """The inverse of :func:`encode_window`: runs without gaps. Raises ValueError."""
     runs: list[Run] = []
     at = 0
-    for start, end, *leaf in json.loads(body):
+    for row in json.loads(body):
+        start, end = row[:2]
         if not (type(start) is type(end) is int and at <= start < end <= WINDOW):
             raise ValueError("a window's runs are not ascending")
         if at < start:
             runs.append((first + at, first + start, None))
-        runs.append((first + start, first + end, leaf_from_plain(leaf)))
+        runs.append((first + start, first + end, leaf_from_plain(row[2:])))
         at = end
     if at < WINDOW:
         runs.append((first + at, first + WINDOW, None))

@@ -1,6 +1,7 @@
 """Predicates, as D writes them: comparisons of integers and strings, with ``&&``, ``||``, ``!``.
 
-They bind as in C, and a comparison is worth 1 or 0.
+They bind as in C, and a comparison is worth 1 or 0. Besides what D has, a number may be a size
+(``4G``); octal ones are refused, as ``010`` is 10 to most.
 
 >>> wanted = parse("start == 0xffe00000 && !(len < 4)", {"start": int, "len": int})
 >>> wanted({"start": 0xffe00000, "len": 4096})
@@ -16,7 +17,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from bhyvesim.errors import BadValue
-from bhyvesim.units import shorten
+from bhyvesim.units import parse_size, shorten
 
 Value = int | str
 Values = Mapping[str, Value]
@@ -25,9 +26,10 @@ Atom = int | str  # a number, or the name of one
 _DEEPEST = 50
 _LONGEST = 10_000
 _TOKEN = re.compile(
-    r'\s*(?:(?P<number>0[xX][0-9a-fA-F]+\b|[0-9]+\b)|(?P<name>[A-Za-z_]\w*)|"(?P<string>[^"]*)"'
+    r'\s*(?:(?P<number>[0-9]\w*)|(?P<name>[A-Za-z_]\w*)|"(?P<string>[^"]*)"'
     r"|(?P<sign>&&|\|\||[=!<>]=|[<>!()-]))"
 )
+_OCTAL = re.compile(r"0[0-9]+", re.ASCII)
 _EQUAL: Mapping[str, Callable[[Any, Any], bool]] = {"==": operator.eq, "!=": operator.ne}
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -197,10 +199,14 @@ class _Parser:
         return self._name(value)
 
     def _number(self, token: _Token, minus: bool) -> int:
-        text = token.text
-        number = -1 if len(text) > 100 else int(text, 16 if text[:2] in ("0x", "0X") else 10)
-        if not 0 <= number < 1 << 64:
-            raise self._wrong(token.column, f"{shorten(text)} is too large", "less than 2^64")
+        if _OCTAL.fullmatch(token.text):
+            problem = f"{shorten(token.text)} would be octal in D"
+            raise self._wrong(token.column, problem, "0x8 or 8, without a leading 0")
+        try:
+            number = parse_size(token.text)
+        except BadValue as error:
+            problem = error.problem.replace("a size", "a number")
+            raise self._wrong(token.column, problem, "4096, 0x1000 or 4K, below 2^64") from None
         return -number if minus else number
 
     def _name(self, token: _Token) -> _Term:

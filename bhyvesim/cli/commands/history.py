@@ -97,7 +97,7 @@ def why(
     or 0), event, step and function.
     """
     from bhyvesim.cli.progress import watched
-    from bhyvesim.errors import UsageError
+    from bhyvesim.errors import NothingFound
     from bhyvesim.host.history import History
     from bhyvesim.host.rerun import causes
     from bhyvesim.report.history import why as why_page
@@ -113,7 +113,7 @@ def why(
         changes = dropwhile(lambda cause: not wanted(_values(cause)), changes)
     found = list(islice(changes, None if everything else _SHOWN + 1))
     if wanted is not None and not found:
-        raise UsageError(f"no change that is kept of the entry of {page:#x} made it so: {until}")
+        raise NothingFound(f"no change that is kept of the entry of {page:#x} made it so: {until}")
     complete = everything or len(found) <= _SHOWN
     now = gpt.has_leaf(page), gpt.entry(page // PAGE_SIZE)
     show(

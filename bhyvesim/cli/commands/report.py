@@ -49,11 +49,12 @@ def report(session: Session, output: str) -> None:
     changed, the story of a panic or hang, and the same events on the kernel that mends it. It
     loads nothing from elsewhere.
     """
+    from bhyvesim.cli.progress import watched
     from bhyvesim.report.html.data import document
     from bhyvesim.report.html.page import page
 
     seen = _of_crash(session) if session.crash is not None else _of_vm(session)
-    write_whole(output, page(document(*seen)).encode())
+    write_whole(output, page(document(*seen, through=watched)).encode())
     session.note(f"wrote {output}: {seen.name}, {seen.state}")
 
 

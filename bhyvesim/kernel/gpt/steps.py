@@ -142,17 +142,18 @@ class StepFunction(Generic[V]):
         """``(start, end, value)`` covering ``[lo, hi)`` exactly, ascending."""
         found: list[tuple[int, int, V]] = []
         b = bisect_right(self._firsts, lo) - 1
-        k = bisect_right(self._blocks[b][0], lo) - 1
+        starts, values = self._blocks[b]
+        k = bisect_right(starts, lo) - 1
         while lo < hi:
-            starts, values = self._blocks[b]
             end = starts[k + 1] if k + 1 < len(starts) else self._block_end(b)
             if end > hi:
                 end = hi
             found.append((lo, end, values[k]))
             lo = end
             k += 1
-            if k == len(starts):
+            if k == len(starts) and lo < hi:
                 b, k = b + 1, 0
+                starts, values = self._blocks[b]
         return found
 
     def assign(self, lo: int, hi: int, value: V) -> None:

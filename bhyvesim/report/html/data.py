@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import Refused, UsageError
-from bhyvesim.host.history import History
+from bhyvesim.host.history import History, Through
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.gpt.fold import table_runs
 from bhyvesim.kernel.gpt.rows import NodeRow
@@ -71,19 +71,20 @@ def document(
     crash: int = 1,
     history: History | None = None,
     until: int | None = None,
+    through: Through = iter,
 ) -> Document:
     """A report on *machine*, the VM *name* as it is or, at *when*, was.
 
     *dump* is what it stopped with, *crash* its number. *history* may be none, and is shown up
-    to the moment *until*.
+    to the moment *until*; goes *through* its events.
     """
     stopped = None if dump is None else _stopped(dump, crash)
     marks = {} if stopped is None else stopped.marks
     mapped = areas(machine)
     nodes = table_runs(machine.space.gpt)
     entries = entries_of(machine, _FIRST_RUNS)
-    past, no_past = _past(history, until)
-    kernels, no_kernels = _kernels(history, machine, stopped)
+    past, no_past = _past(history, until, through)
+    kernels, no_kernels = _kernels(history, machine, stopped, through)
     title, summary = _headline(name, state, machine, when, dump)
     return Document(
         title,
@@ -144,16 +145,16 @@ def _stopped(dump: CrashDump, crash: int) -> Stopped:
     )
 
 
-def _past(history: History | None, until: int | None) -> tuple[Past | None, str]:
+def _past(history: History | None, until: int | None, through: Through) -> tuple[Past | None, str]:
     if history is None:
         return None, "The history of this VM is not stored here, only what is shown above."
     if not history.events:
         return None, "This VM has no events yet."
-    return past_of(history, until), ""
+    return past_of(history, until, through), ""
 
 
 def _kernels(
-    history: History | None, machine: Machine, stopped: Stopped | None
+    history: History | None, machine: Machine, stopped: Stopped | None, through: Through
 ) -> tuple[TwoKernels | None, str]:
     own = machine.revision.name
     other = NEWEST if stopped is None else stopped.mended_in or NEWEST
@@ -162,6 +163,6 @@ def _kernels(
     if other == own or other not in REVISIONS:
         return None, f"This VM runs {own}, the newest kernel: there is no later one to compare."
     try:
-        return two_kernels(history, own, other, machine.npt), ""
+        return two_kernels(history, own, other, machine.npt, through), ""
     except (UsageError, Refused) as error:
         return None, f"The events cannot be done again on {other}: {error}."

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
 from bhyvesim.errors import UsageError
-from bhyvesim.host.history import History
+from bhyvesim.host.history import History, Through
 from bhyvesim.host.rerun import Compared, on_two_kernels
 from bhyvesim.kernel.look.changes import Changes, changes
 from bhyvesim.kernel.machine import Machine
@@ -79,11 +79,14 @@ class TwoKernels:
     more: int
 
 
-def past_of(history: History, until: int | None = None) -> Past:
-    """The steps of *history* up to moment *until*, each with what it changed."""
+def past_of(history: History, until: int | None = None, through: Through = iter) -> Past:
+    """The steps of *history* up to moment *until*, each with what it changed.
+
+    Goes *through* the events.
+    """
     events = [event for event in history.events if until is None or _begins(event) <= until]
     kept = _last_events(events)
-    steps = islice(_steps(history, kept, until), MAX_STEPS)
+    steps = islice(_steps(history, through(kept), until), MAX_STEPS)
     return Past(tuple(steps), len(events) - len(kept))
 
 
@@ -103,7 +106,7 @@ def _last_events(events: Sequence[EventRow]) -> list[EventRow]:
     return kept[::-1]
 
 
-def _steps(history: History, events: Sequence[EventRow], until: int | None) -> Iterator[Step]:
+def _steps(history: History, events: Iterable[EventRow], until: int | None) -> Iterator[Step]:
     before: Machine | None = None
     for event in events:
         if before is None:
@@ -149,14 +152,16 @@ def _first(rows: list[T]) -> list[T]:
     return rows[:_MAX_ROWS]
 
 
-def two_kernels(history: History, one: str, other: str, npt: PteFormat) -> TwoKernels:
-    """The VM's events on *one* and *other*.
+def two_kernels(
+    history: History, one: str, other: str, npt: PteFormat, through: Through = iter
+) -> TwoKernels:
+    """The VM's events on *one* and *other*; goes *through* them.
 
     Raises UsageError where they cannot be done again from the beginning.
     """
     if len(history.events) > MAX_RERUN:
         raise UsageError(f"{history.name} has more than {MAX_RERUN} events: expected fewer")
-    compared = on_two_kernels(history, one, other)
+    compared = on_two_kernels(history, one, other, through)
     differing = [step for step in compared if step.differs]
     last = differing[:MAX_PARTINGS][-1:]
     kept = compared[: compared.index(last[0]) + 1] if len(differing) > MAX_PARTINGS else compared
