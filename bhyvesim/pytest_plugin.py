@@ -48,7 +48,7 @@ class ScenarioCell(pytest.Item):
         from bhyvesim.report.scenario import failure_text
         from bhyvesim.scenario.cell import run_cell
 
-        result = run_cell([self.scenario], 0, self.index)
+        result = run_cell(self.scenario, self.index)
         if result.failure is not None:
             raise Unmet(failure_text(self.scenario, result))
 

@@ -40,6 +40,8 @@ LAYERS = {
     "kernel.look": 12,
     "trace": 12,
     "revision_file": 13,
+    "code": 0,
+    "workers": 14,
     "crash": 12,
     "ops": 12,
     "vm": 13,

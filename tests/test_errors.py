@@ -17,10 +17,10 @@ from bhyvesim.crash.dump import BadDump
 from bhyvesim.host.host import Stopped
 from bhyvesim.kernel.revisions import UnknownRevision
 from bhyvesim.kernel.vmspace import MapConflict
-from bhyvesim.scenario.pool import WorkerDied
 from bhyvesim.store.rows import Damaged
 from bhyvesim.store.store import LostRace
 from bhyvesim.trace.aggregate import TooManyKeys
+from bhyvesim.workers import WorkerDied
 from tests.crash.test_dump import DUMP
 
 STACK = (e.Frame("vm_map_remove", (1, 1 << 63)), e.Frame("vm_reinit"))
@@ -46,6 +46,7 @@ EXAMPLES = {
         ImportProblem("file", 3, "what", "something else"),
         OwnFile("file", 3, "what", "something else"),
         WorkerDied("said"),
+        e.NothingFound("said"),
         MapConflict("why"),
         UnknownRevision("problem", "something else"),
         TooManyKeys(),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -13,6 +14,9 @@ from bhyvesim.errors import BadValue
 from bhyvesim.prot import parse_prot
 from bhyvesim.span import parse_span
 from bhyvesim.units import parse_address, parse_bitmap, parse_size
+
+if TYPE_CHECKING:
+    from bhyvesim.workers import Workers
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -173,6 +177,32 @@ def subject_options(command: F) -> F:
         "-1 before the last.",
     )(command)
     return vm_option(command)
+
+
+def workers_options(command: F) -> F:
+    """--jobs and --dask: who does the work."""
+    command = click.option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Work on the cluster whose dask scheduler is there, such as tcp://10.0.0.1:8786.",
+    )(command)
+    return click.option(
+        "--jobs", type=click.IntRange(1, 256), help="Processes here. [default: one a core]"
+    )(command)
+
+
+def workers_of(
+    jobs: int | None, dask: str | None, tasks: int | None = None
+) -> AbstractContextManager[Workers]:
+    """Those that --jobs and --dask ask for; here no more than there are *tasks*."""
+    from bhyvesim import workers
+
+    if dask is not None:
+        if jobs is not None:
+            raise click.UsageError("--jobs is for this machine, --dask for a cluster: expected one")
+        return workers.dask(dask)
+    most = jobs or workers.cores()
+    return workers.local(most if tasks is None else min(most, tasks))
 
 
 def fleet_arguments(command: F) -> F:

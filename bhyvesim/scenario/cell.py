@@ -51,14 +51,15 @@ class Cell:
 
 
 def run_cell(
-    scenarios: list[Scenario],
-    scenario_index: int,
+    scenario: Scenario,
     cell_index: int,
     listener: Listener | None = None,
     recorder: Recorder | None = None,
 ) -> CellResult:
-    """Take one cell through its scenario; stops at the first step that is not as expected."""
-    scenario = scenarios[scenario_index]
+    """Take one cell through its scenario; stops at the first step that is not as expected.
+
+    The result calls that scenario 0.
+    """
     spec = scenario.cells[cell_index]
     cell = Cell(spec.vm, listener, recorder)
     started = time.perf_counter()
@@ -76,7 +77,7 @@ def run_cell(
         if observed.stop is not None:
             break  # as expected; what follows was meant for the kernels that live
     return CellResult(
-        scenario_index,
+        0,
         cell_index,
         outcome,
         failure,

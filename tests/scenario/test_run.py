@@ -15,7 +15,8 @@ import xmlschema
 from bhyvesim.cli import run as command_line
 from bhyvesim.cli.files import read_bytes
 from bhyvesim.config.scenario.sources import Sources
-from bhyvesim.scenario.pool import WorkerDied, run_cells
+from bhyvesim.scenario.many import run_cells
+from bhyvesim.workers import WorkerDied, local
 from tests.conftest import ROOT
 
 CASES = str(ROOT / "examples" / "bhyve-tests")
@@ -97,38 +98,41 @@ def test_processes_and_one_process_agree(vm_file, results):
 
 def test_leaving_early_leaves_no_process(vm_file):
     scenario = Sources(read_bytes).load(vm_file(RIGHT))
-    running = run_cells([scenario], [(0, i) for i in range(12)], 2)
-    assert next(running).passed
-    assert multiprocessing.active_children()
-    running.close()
+    with local(2) as workers:
+        running = run_cells([scenario], [(0, i) for i in range(12)], workers)
+        assert next(running).passed
+        assert multiprocessing.active_children()
+        running.close()
     assert multiprocessing.active_children() == []
 
 
 def test_workers_leave_interrupts_to_the_parent(vm_file):
     scenario = Sources(read_bytes).load(vm_file(RIGHT))
-    running = run_cells([scenario], [(0, i) for i in range(12)], 2)
-    results = [next(running)]
-    for worker in multiprocessing.active_children():
-        os.kill(worker.pid, signal.SIGINT)
-    results += running
+    with local(2) as workers:
+        running = run_cells([scenario], [(0, i) for i in range(12)], workers)
+        results = [next(running)]
+        for worker in multiprocessing.active_children():
+            os.kill(worker.pid, signal.SIGINT)
+        results += running
     assert len(results) == 12
 
 
 def test_a_killed_worker_is_said_and_leaves_nothing(vm_file):
     scenario = Sources(read_bytes).load(vm_file(RIGHT))
-    running = run_cells([scenario], [(0, i % 12) for i in range(5000)], 2)
-    next(running)
-    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-    with pytest.raises(WorkerDied):
-        list(running)
+    with local(2) as workers:
+        running = run_cells([scenario], [(0, i % 12) for i in range(5000)], workers)
+        next(running)
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        with pytest.raises(WorkerDied):
+            list(running)
     assert multiprocessing.active_children() == []
 
 
 def test_interrupted_reports_what_finished(cli, vm_file, monkeypatch):
     import bhyvesim.cli.commands.scenarios as module
 
-    def interrupted(scenarios, selected, jobs):
-        yield from run_cells(scenarios, selected[:3], jobs)
+    def interrupted(scenarios, selected, workers):
+        yield from run_cells(scenarios, selected[:3], workers)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "run_cells", interrupted)

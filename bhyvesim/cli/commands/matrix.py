@@ -15,8 +15,9 @@ from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import UsageError
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.report import verdicts as layouts
-from bhyvesim.scenario.pool import cores, run_cells
+from bhyvesim.scenario.many import run_cells
 from bhyvesim.scenario.verdict import KernelChoice, life_on, verdicts
+from bhyvesim.workers import cores, local
 
 _MANY_CELLS = 500  # from here on, more processes than one are worth starting
 
@@ -94,7 +95,8 @@ def _judge(fleet: Fleet, kernels: list[KernelChoice]) -> list[layouts.Judged]:
     """All VMs of *fleet* on all *kernels*; what could not be read at the end."""
     scenarios = [life_on(kernels, vm.spec, vm.source) for vm in fleet.vms]
     selected = [(i, j) for i in range(len(scenarios)) for j in range(len(kernels))]
-    results = list(run_cells(scenarios, selected, cores() if len(selected) > _MANY_CELLS else 1))
+    with local(cores() if len(selected) > _MANY_CELLS else 1) as workers:
+        results = list(run_cells(scenarios, selected, workers))
     judged = []
     for index, vm in enumerate(fleet.vms):
         mine = verdicts(kernels, [r for r in results if r.scenario == index])

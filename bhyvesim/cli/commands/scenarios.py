@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import click
 
@@ -14,6 +15,8 @@ from bhyvesim.cli.files import read_bytes, write_text
 from bhyvesim.cli.params import (
     format_option,
     revision_option,
+    workers_of,
+    workers_options,
 )
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import UsageError
@@ -21,14 +24,15 @@ from bhyvesim.report import scenario as layouts
 from bhyvesim.report.model import document
 from bhyvesim.scenario.cell import run_cell
 from bhyvesim.scenario.discover import looks_like_a_scenario
+from bhyvesim.scenario.many import run_cells
 from bhyvesim.scenario.model import CellResult, Scenario
-from bhyvesim.scenario.pool import WorkerDied, cores, run_cells
 from bhyvesim.text import clean
+from bhyvesim.workers import WorkerDied
 
 
 @click.command()
 @click.argument("paths", metavar="FILES-OR-FOLDERS...", type=click.Path(), nargs=-1, required=True)
-@click.option("--jobs", type=click.IntRange(1, 256), help="Processes. [default: one a core]")
+@workers_options
 @click.option("-k", "words", metavar="TEXT", help="Only cells whose file, title or name has TEXT.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 @click.option("--junit", metavar="FILE", help="Write JUnit XML to FILE.")
@@ -39,6 +43,7 @@ def run(
     session: Session,
     paths: tuple[str, ...],
     jobs: int | None,
+    dask: str | None,
     words: str | None,
     fail_fast: bool,
     junit: str | None,
@@ -56,7 +61,7 @@ def run(
     results: list[CellResult] = []
     stopped: BaseException | None = None
     try:
-        for result in _watched(_results(session, scenarios, selected, jobs), len(selected)):
+        for result in _watched(_results(session, scenarios, selected, jobs, dask), len(selected)):
             results.append(result)
             if fail_fast and not result.passed:
                 break
@@ -110,15 +115,22 @@ def _select(scenarios: list[Scenario], words: str | None) -> list[tuple[int, int
 
 
 def _results(
-    session: Session, scenarios: list[Scenario], selected: list[tuple[int, int]], jobs: int | None
+    session: Session,
+    scenarios: list[Scenario],
+    selected: list[tuple[int, int]],
+    jobs: int | None,
+    dask: str | None,
 ) -> Generator[CellResult, None, None]:
     """The results of the cells; of one alone where it is traced, in this process."""
     if session.listener is None and session.recorder is None:
-        yield from run_cells(scenarios, selected, jobs or cores())
+        with workers_of(jobs, dask, len(selected)) as workers:
+            yield from run_cells(scenarios, selected, workers)
         return
     if len(selected) > 1:
         raise UsageError(f"{len(selected)} cells to trace: expected one; -k TEXT selects")
-    yield run_cell(scenarios, *selected[0], session.listener, session.recorder)
+    index, cell = selected[0]
+    result = run_cell(scenarios[index], cell, session.listener, session.recorder)
+    yield replace(result, scenario=index)
 
 
 def _watched(results: Generator[CellResult, None, None], total: int) -> Iterator[CellResult]:

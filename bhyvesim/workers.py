@@ -1,0 +1,195 @@
+"""Work done elsewhere: in processes of this machine, or on a cluster, by one interface.
+
+That interface is the standard library's ``concurrent.futures.Executor``; what it is given are
+plain functions of one argument, and what comes back are values: a task that was lost with its
+worker can be done again, by anybody.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+from bhyvesim import revision_file
+from bhyvesim.errors import BhyvesimError, UsageError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_DEEP = 3  # tasks that wait for each worker, so that none is idle
+_PATIENCE = 10  # seconds until a scheduler that does not answer is not there
+
+
+class WorkerDied(BhyvesimError):
+    """Something outside ended a worker process."""
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Workers:
+    """An executor, and how many tasks it does at once; ``stop`` ends what it is doing."""
+
+    def __init__(
+        self, executor: Executor, count: int, stop: Callable[[], None] = lambda: None
+    ) -> None:
+        self.executor = executor
+        self.count = count
+        self.stop = stop
+
+    def spread(self, work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
+        """What *work* makes of each of *tasks*, as they come; closing the iterator ends the rest.
+
+        A task is taken from *tasks* when a worker will soon be free for it. Raises WorkerDied,
+        and whatever *work* raises.
+        """
+        done_elsewhere = partial(_with_revisions, revision_file.sources(), work)
+        waiting = iter(tasks)
+        under_way: set[Future[R]] = set()
+        finished = False
+        try:
+            while True:
+                for task in waiting:
+                    under_way.add(self.executor.submit(done_elsewhere, task))
+                    if len(under_way) >= self.count * _DEEP:
+                        break
+                if not under_way:
+                    break
+                ready, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    yield future.result()
+            finished = True
+        except BrokenProcessPool:
+            raise WorkerDied("a worker process was killed; its cells have no result") from None
+        finally:
+            if not finished:
+                for future in under_way:
+                    future.cancel()
+                self.stop()
+
+
+@contextmanager
+def local(jobs: int) -> Iterator[Workers]:
+    """*jobs* processes of this machine, none of which is left behind; with 1, this one."""
+    if jobs <= 1:
+        yield Workers(_Here(), 1)
+        return
+    # A forked worker has its imports done.
+    fork = "fork" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("fork" if fork else None)
+    executor = ProcessPoolExecutor(jobs, context, _deaf)
+    # Workers are born deaf to interrupts, so that none comes before _deaf() ignores them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        executor.submit(_deaf)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    workers = Workers(executor, jobs, _terminate)
+    try:
+        yield workers
+    except BaseException:
+        workers.stop()
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)  # waits for them
+
+
+@contextmanager
+def dask(address: str) -> Iterator[Workers]:
+    """The workers of the dask scheduler at *address*, which all have this very bhyvesim.
+
+    Raises UsageError where there is no scheduler or worker, or they have another version.
+    """
+    import logging
+
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UsageError("--dask needs dask.distributed: expected bhyvesim[dask]") from None
+    for name in ("distributed", "distributed.core", "distributed.comm", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said here
+    try:
+        client = Client(address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, TimeoutError, ValueError, ImportError) as error:
+        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        raise UsageError(
+            f"--dask {address[:100]}: no scheduler answers there ({reason}): "
+            "expected an address such as tcp://10.0.0.1:8786"
+        ) from None
+    try:
+        threads = client.nthreads()
+        if not threads:
+            raise UsageError(f"--dask {address}: it has no workers: expected at least one")
+        _same_everywhere(address, client)
+        # A task whose worker died is done again, by another.
+        with client.get_executor(pure=False, retries=3) as executor:
+            yield Workers(executor, sum(threads.values()))
+    finally:
+        client.close()
+
+
+def _same_everywhere(address: str, client: Any) -> None:
+    """Raises UsageError where a worker lacks bhyvesim, or has other code than this process."""
+    try:
+        digests = set(client.run(_digest).values())
+    except Exception as error:  # whatever the import of something else may raise
+        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        raise UsageError(
+            f"--dask {address}: its workers cannot run bhyvesim ({reason}): expected it installed"
+        ) from None
+    if digests != {_digest()}:
+        raise UsageError(
+            f"--dask {address}: its workers have another version of bhyvesim: "
+            "expected the one that runs here"
+        )
+
+
+def _digest() -> str:
+    from bhyvesim.code import digest
+
+    return digest()
+
+
+def _deaf() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends the workers
+
+
+def _terminate() -> None:
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+
+
+def _with_revisions(sources: Mapping[str, bytes], work: Callable[[T], R], task: T) -> R:
+    """*work* where the revisions from files are known."""
+    known = revision_file.sources()
+    for path, source in sources.items():
+        if known.get(path) != source:
+            revision_file.run(path, source)
+    return work(task)
+
+
+class _Here(Executor):
+    """This process itself, at once."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
