@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bhyvesim.errors import KernelPanic, Refused
 from bhyvesim.kernel import contents
 from bhyvesim.kernel.gpt.rows import node_rows
+from bhyvesim.kernel.look.fsck import examine
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.prot import format_prot
@@ -76,6 +77,10 @@ def _numbers(
         yield f"dirty pages {expected.dirty_pages:#x}", f"dirty pages {_or_nothing(got)}"
 
 
+def _listed(kinds: Iterable[str]) -> str:
+    return ", ".join(sorted(kinds)) or "nothing"
+
+
 def _or_nothing(value: object) -> str:
     return "nothing" if value is None else str(value)
 
@@ -125,6 +130,10 @@ def _state(
         for level, number in expected.tables.items():
             if counts[level] != number:
                 yield f"{number} tables of level {level}", f"{counts[level]}"
+    if expected.fsck is not None:
+        kinds = {finding.kind for finding in examine(machine)}
+        if kinds != set(expected.fsck):
+            yield f"fsck: {_listed(expected.fsck)}", f"fsck: {_listed(kinds)}"
     for content in expected.contents:
         where = f"segment {content.segid} at {content.offset:#x}"
         try:

@@ -148,6 +148,7 @@ class Expectation:
     pte: tuple[PteExpectation, ...] = ()
     tables: Mapping[int, int] = field(default_factory=dict)
     contents: tuple[ContentExpectation, ...] = ()
+    fsck: tuple[str, ...] | None = None  # kinds of findings
 
     def applies(self, axes: Mapping[str, str]) -> bool:
         """Whether it is meant for the cell with these axis values."""

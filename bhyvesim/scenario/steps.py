@@ -110,9 +110,9 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class Unmap:
-    """A memmap taken away, and how many pages of others were lost with it."""
+    """One memmap taken away, or all of devmem; and how many pages of others were lost with it."""
 
-    operation: ops.MunmapMemseg
+    operation: ops.MunmapMemseg | ops.Reinit
 
     def run(self, cell: Cell) -> Observed:
         machine = cell.running

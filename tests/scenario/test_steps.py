@@ -144,3 +144,29 @@ def test_what_is_expected_of_an_answer_that_never_came_fails(run):
     )
     _, failure = run(text)["2025", "true"]
     assert (failure["expected"], failure["got"]) == ("dirty: 0 pages", "dirty: nothing pages")
+
+
+def test_a_reinit_alone_and_what_fsck_finds(run):
+    text = """\
+title: a leaf goes with its neighbour
+vm:
+  name: t
+  touch: none
+  segments: [{id: 0, size: 2M}, {id: 1, name: rom, size: 4K}]
+  mappings: [{gpa: 4K, segment: 0, len: 4K}, {gpa: 0, segment: 1, len: 4K}]
+matrix: {gpt: ["14042"], debug: [false]}
+steps:
+  - create:
+    expect: {fsck: []}
+  - touch: {gpa: 4K, len: 4K, access: w}
+  - reinit:
+    expect: EXPECTED
+"""
+
+    def outcome(expected):
+        [(_, failure)] = run(text.replace("EXPECTED", expected)).values()
+        return failure and (failure["expected"], failure["got"])
+
+    assert outcome("{lost: 1, fsck: [counter]}") is None
+    assert outcome("{lost: 1, fsck: []}") == ("fsck: nothing", "fsck: counter")
+    assert outcome("{lost: 0}") == ("lost: 0", "lost: 1")

@@ -16,6 +16,7 @@ from bhyvesim.errors import ERRNOS as ERRNO_NUMBERS
 from bhyvesim.errors import OF_THE_HOST
 from bhyvesim.kernel.gpt.access import FAULTS
 from bhyvesim.kernel.gpt.levels import LEAF_LEVEL, ROOT_LEVEL
+from bhyvesim.kernel.look.fsck import KINDS
 from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.pte.format import bit_names
 from bhyvesim.kernel.revisions import hanging, panics
@@ -31,7 +32,7 @@ from bhyvesim.units import PAGE_SHIFT, shorten
 T = TypeVar("T")
 
 ERRNOS = tuple(sorted(ERRNO_NUMBERS.keys() - OF_THE_HOST))
-STATE = ("resident", "memmap", "pte", "tables", "contents")
+STATE = ("resident", "memmap", "pte", "tables", "contents", "fsck")
 ENDINGS = ("ok", "errno", "fault", "panic", "hang")
 
 Dirty = tuple[int | None, int | None]  # how many pages, or which (a bitmap)
@@ -192,9 +193,11 @@ CONTENTS = Key(
     ),
     "What stands in segments.",
 )
+FSCK = Key("fsck", r.items(r.choice(*KINDS)), "Kinds of what fsck finds afterwards, and no other.")
 EXPECT_KEYS = (
     *(WHEN, OK, ERRNO, FAULT, FAULT_GPA, PANIC, HANG, PAGES, MAPPED, LOST, LEAKS, DIRTY),
     *(BITMAP, RETURNS, HOLD, VALUE, BYTE, RESIDENT, MEMMAP, PTE, TABLES, CONTENTS),
+    FSCK,
 )
 _WORDS: r.Schema = {"enum": ["ok", *ERRNOS, *FAULTS]}
 _IN_FULL: r.Schema = {"keys": EXPECT_KEYS}
@@ -280,6 +283,7 @@ def _expectation(
         pte=fields.optional(PTE) or (),
         tables=fields.get(TABLES.name, TABLES.read, dict[int, int]()),
         contents=fields.optional(CONTENTS) or (),
+        fsck=fields.optional(FSCK),
     )
 
 

@@ -236,6 +236,7 @@ STEPS: dict[str, StepKind] = {
         _ONE_PLACE,
     ),
     "reboot": StepKind((), lambda fields: do.Reboot(), (*_ACCESS, "lost")),
+    "reinit": StepKind((), lambda fields: do.Unmap(ops.Reinit()), ("lost",)),
     "destroy": StepKind((), lambda fields: do.Do(ops.Destroy()), ("leaks",)),
     "dirty": StepKind((GPA, LEN, DIRTY_OP, PAGES), _dirty, _BITMAP, _NO_PAGES_OF_A_READ),
     "hold": StepKind((GPA, r.HELD), _hold, ("hold", "fault", "gpa")),

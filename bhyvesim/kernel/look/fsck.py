@@ -23,13 +23,18 @@ from bhyvesim.prot import READ
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SIZE
 
+KINDS = (
+    *("tree", "memmap", "stray", "entry", "twin", "table", "count", "idle", "wired"),
+    *("counter", "drift"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that does not hold, in plain words, and where; *pages* says of how many pages.
 
-    ``kind``: tree, memmap, stray (entries where nothing is mapped), entry (one that leads
-    elsewhere), twin (a table there twice), table (one that is missing), count (of a leaf's
+    ``kind``, one of KINDS: tree, memmap, stray (entries where nothing is mapped), entry (one
+    that leads elsewhere), twin (a table there twice), table (one that is missing), count (of a leaf's
     users), idle (tables that nobody needs), wired (a wired memmap lacks pages), counter (of
     resident pages); or drift: the counter on a kernel that never counts down, which is no
     damage, since every such kernel has it after a reboot.
