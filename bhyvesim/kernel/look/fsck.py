@@ -34,9 +34,9 @@ class Finding:
     """One thing that does not hold, in plain words, and where; *pages* says of how many pages.
 
     ``kind``, one of KINDS: tree, memmap, stray (entries where nothing is mapped), entry (one
-    that leads elsewhere), twin (a table there twice), table (one that is missing), count (of a leaf's
-    users), idle (tables that nobody needs), wired (a wired memmap lacks pages), counter (of
-    resident pages); or drift: the counter on a kernel that never counts down, which is no
+    that leads elsewhere), twin (a table there twice), table (one that is missing), count (of a
+    leaf's users), idle (tables that nobody needs), wired (a wired memmap lacks pages), counter
+    (of resident pages); or drift: the counter on a kernel that never counts down, which is no
     damage, since every such kernel has it after a reboot.
     """
 
