@@ -51,12 +51,13 @@ LAYERS = {
     "scenario": 14,
     "host": 16,
     "report": 17,
+    "explore": 17,
     "cli": 18,
     "pytest_plugin": 19,
     "__main__": 19,
 }
 # Of one layer, and strangers to each other.
-SIBLINGS = ({"config", "store"}, {"crash", "ops", "trace"})
+SIBLINGS = ({"config", "store"}, {"crash", "ops", "trace"}, {"explore", "report"})
 HOMES = {"click": {"cli"}, "sqlite3": {"store"}, "yaml": {"config"}, "rich": {"report", "cli"}}
 
 

@@ -1,0 +1,1 @@
+"""Looking for what a kernel does wrong: by search, and by going through everything in a bound."""
