@@ -16,6 +16,7 @@ from bhyvesim.report import (
     crash,
     diff,
     explain,
+    explore,
     find,
     findings,
     fsck,
@@ -66,6 +67,7 @@ DOCUMENTS: dict[str, type] = {
     "matrix": verdicts.Matrix,
     "matrix-fleet": verdicts.FleetMatrix,
     "matrix-rollout": verdicts.Rollout,
+    "explore": explore.Explored,
     "check": findings.Reviewed,
     "import": imports.ImportedAll,
 }

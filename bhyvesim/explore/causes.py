@@ -23,18 +23,18 @@ from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
 from bhyvesim.vm.life import not_freed
 
-# Kinds, the worst first; each with what it is, for people.
+# Kinds, the worst first; each with what it says of a kernel.
 KINDS = {
-    "panic": "the kernel panics",
-    "hang": "the kernel loops for ever",
-    "lost": "pages lose their entries, though what maps them stays",
-    "refused": "an access is refused that its memmap permits",
-    "leak": "page tables outlive the VM",
-    "bitmap": "a page that was not written is said to be dirty",
-    "clean": "a page that was written is not dirty",
-    "broken": "the tables are not what the memmaps ask for",
-    "difference": "two kernels differ",
-    "drift": "the kernel's page counter is wrong",
+    "panic": "panics",
+    "hang": "hangs",
+    "lost": "loses pages whose memmap stays",
+    "refused": "refuses an access that its memmap permits",
+    "leak": "leaks page tables",
+    "bitmap": "says of a clean page that it is dirty",
+    "clean": "leaves a written page clean",
+    "broken": "breaks its page tables",
+    "difference": "differs",
+    "drift": "counts its resident pages wrongly",
 }
 DRIFT = ("drift", "counter")  # of fsck: what it finds of the counter
 
@@ -62,12 +62,13 @@ class Cause(NamedTuple):
     @property
     def slug(self) -> str:
         """A name for files."""
-        words = "-".join(part for part in self if part)
+        how = "" if self.kind == "panic" else self.how
+        words = "-".join(part for part in (self.kind, self.where, how) if part)
         return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:80].strip("-")
 
     def __str__(self) -> str:
         detail = ", ".join(part for part in (self.where, self.how) if part)
-        return f"{KINDS[self.kind]}: {detail}"
+        return f"{KINDS[self.kind]} ({detail})"
 
 
 class Before(NamedTuple):
@@ -135,14 +136,11 @@ def _lost(machine: Machine, was: Before) -> list[Cause]:
     freed = machine.freed_by(was.slots)
     lost = [Span(gpa, gpa + (pages << PAGE_SHIFT)) for gpa, pages in not_freed(runs, freed)]
     hows = {_how_lost(span, freed) for span in lost}
-    return [Cause("lost", "entries", how) for how in _HOWS if how in hows][:1]
+    return [Cause("lost", how) for how in _HOWS if how in hows][:1]
 
 
-_HOWS = (
-    "away from what was unmapped",
-    "with the page after what was unmapped",
-    "with a leaf table shared with what was unmapped",
-)
+# Which page is lost: none near what was unmapped; the one after it; of a leaf that both share.
+_HOWS = ("elsewhere", "page after", "shared leaf")
 
 
 def _how_lost(lost: Span, freed: Iterable[Span]) -> str:
@@ -168,7 +166,7 @@ _AGENTS = {"vcpu": "vCPU", "device": "device"}
 
 def _leaked(operation: Operation, came: Any) -> list[Cause]:
     leaks = isinstance(operation, Destroy) and isinstance(came, int) and came > 0
-    return [Cause("leak", "tables")] if leaks else []
+    return [Cause("leak", "destroy")] if leaks else []
 
 
 def _bitmap(operation: Operation, was: Before, came: Any) -> list[Cause]:
@@ -203,7 +201,7 @@ def _clean(machine: Machine, operation: Operation, came: Any) -> list[Cause]:
     ours = any(page in m.span.pages for m in machine.memmaps)
     if not ours or not (by_device or gpt.sets_bits) or gpt.entry(page) & machine.npt.dirty:
         return []
-    return [Cause("clean", "entry", f"written by a {_AGENTS[operation.by]}")]
+    return [Cause("clean", f"by a {_AGENTS[operation.by]}")]
 
 
 def _dirty_bits(machine: Machine, gpa: int, length: int) -> int | None:

@@ -80,11 +80,14 @@ def kernel(rng: Random, gpt: str) -> Create:
 
 
 class Generator:
-    """What one run does: some of the kinds of operations, near a few addresses."""
+    """What one run does: some of the kinds of operations, near a few addresses.
 
-    def __init__(self, rng: Random, gpt: str) -> None:
+    Those are of EDGES, and *places*.
+    """
+
+    def __init__(self, rng: Random, gpt: str, places: Sequence[int] = ()) -> None:
         self._rng = rng
-        self._anchors = rng.sample(EDGES, rng.randint(1, 3))
+        self._anchors = [*places, *rng.sample(EDGES, rng.randint(1, 3))]
         ioctls = REVISIONS[gpt].ioctls
         lacking = {
             *(() if ioctls.holds else ("hold", "release")),

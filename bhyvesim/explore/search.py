@@ -16,7 +16,7 @@ from bhyvesim.explore.trial import Case, State, Trial
 from bhyvesim.kernel.gpt.leaf import present
 from bhyvesim.kernel.gpt.levels import ENTRIES
 from bhyvesim.kernel.machine import Machine
-from bhyvesim.ops.ioctls import Create
+from bhyvesim.ops.ioctls import Create, MmapMemseg
 from bhyvesim.ops.operation import Operation
 
 CHUNK = 250  # runs
@@ -33,7 +33,18 @@ class Target:
     gpt: str
     against: str | None = None
     create: Create | None = None
-    start: tuple[Operation, ...] = ()
+    start: tuple[Operation, ...] = SEGMENTS
+
+    @property
+    def kept(self) -> int:
+        """How many operations every case begins with, whatever it is shrunk to."""
+        return 0 if self.create is None else len(self.start)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Where the memory of the VM begins and ends; nothing where none is given."""
+        maps = (op for op in self.start if isinstance(op, MmapMemseg))
+        return tuple(place for m in maps for place in (m.gpa, m.gpa + m.length))
 
 
 class Chunk(NamedTuple):
@@ -90,27 +101,30 @@ class _Search:
 
     def _run(self, number: int) -> None:
         rng = self._rng
-        generator = Generator(rng, self._target.gpt)
-        trial = self._begin()
+        generator = Generator(rng, self._target.gpt, self._target.places)
+        trial = self._begin(number)
         for _ in range(rng.randint(*_STEPS)):
             if trial.over:
                 return
-            operation = generator.next(trial.machine)
-            self._operations += 1
-            cause = trial.do(operation, self._sound)
-            if cause is not None and cause not in self._found:
-                self._found[cause] = Found(cause, trial.case, number)
+            self._do(trial, generator.next(trial.machine), number)
             if not trial.over and len(trial.operations) < _DEEPEST:
                 self._keep_if_new(trial)
 
-    def _begin(self) -> Trial:
+    def _do(self, trial: Trial, operation: Operation, number: int) -> None:
+        self._operations += 1
+        cause = trial.do(operation, self._sound)
+        if cause is not None and cause not in self._found:
+            self._found[cause] = Found(cause, trial.case, number)
+
+    def _begin(self, number: int) -> Trial:
         """A fresh machine, or the fork of one that was somewhere new."""
         rng, target = self._rng, self._target
         if self._kept and rng.random() < _AGAIN:
             return rng.choice(self._kept).fork()
         trial = Trial(target.create or kernel(rng, target.gpt), target.against)
-        for operation in target.start or SEGMENTS:
-            trial.do(operation, self._sound)
+        for operation in target.start:
+            if not trial.over:
+                self._do(trial, operation, number)
         return trial
 
     def _keep_if_new(self, trial: Trial) -> None:

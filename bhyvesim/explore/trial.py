@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from bhyvesim.errors import KernelStop, Refused
@@ -30,6 +30,8 @@ class Case(NamedTuple):
 class Trial:
     """The machine of a case on its way; ``over`` once nothing more can be done to it.
 
+    With *against*, it is only asked what a kernel of that revision does differently.
+
     ``met``: every cause so far. Until one that is not harmless the machine is sound: what
     comes after it may be its consequence, so a trial ends there.
     """
@@ -43,6 +45,7 @@ class Trial:
         self.met: frozenset[Cause] = frozenset()
         self.over = False
         self.stop: KernelStop | None = None
+        self.came: Any = None  # of the last operation: its value, or the Refused that it raised
 
     def fork(self) -> Trial:
         """Another in the same state."""
@@ -71,12 +74,11 @@ class Trial:
             self.stop = stop
             found = [stopped(stop)]
         except Refused as refused:
-            came = refused
             found = self._judged(operation, was, refused, sound)
         else:
             found = self._judged(operation, was, came, sound)
-        if self.twin is not None and (self.stop is not None or not found):
-            found = self.twin.differs(operation, self) or found
+        if self.twin is not None:
+            found = self.twin.differs(operation, self)
         new = next((cause for cause in found if cause not in self.met), None)
         ended = self.stop is not None or isinstance(operation, Destroy)
         self.over = ended or (new is not None and not new.harmless)
@@ -131,8 +133,3 @@ def reproduced(case: Case, wanted: Cause) -> Case | None:
         if cause == wanted:
             return case._replace(operations=case.operations[: number + 1])
     return None
-
-
-def operations_of(case: Sequence[Operation]) -> list[dict[str, Any]]:
-    """As a replay reads them."""
-    return [operation.record() for operation in case]

@@ -9,7 +9,6 @@ from bhyvesim.explore.causes import Cause
 from bhyvesim.kernel.gpt.access import Access
 from bhyvesim.kernel.gpt.rows import pte_rows
 from bhyvesim.kernel.machine import Machine
-from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops.ioctls import Create
 from bhyvesim.ops.operation import Operation
 
@@ -28,21 +27,23 @@ class Twin:
     def __init__(self, create: Create, gpt: str) -> None:
         kept = {name: getattr(create, name) for name in create.arguments}
         self.machine: Machine = Create(**{**kept, "gpt": gpt}).machine()
+        self.came: Any = None
 
     def fork(self) -> Twin:
         """Another in the same state."""
         other = object.__new__(Twin)
         other.machine = self.machine.fork()
+        other.came = self.came
         return other
 
     def differs(self, operation: Operation, trial: Trial) -> list[Cause]:
         """The difference that *operation* makes, which *trial* has just done; none: []."""
         ours = _said(trial.stop if trial.stop is not None else trial.came)
         try:
-            came: Any = operation.perform(self.machine)
+            self.came = operation.perform(self.machine)
         except (KernelStop, Refused) as error:
-            came = error
-        theirs = _said(came)
+            self.came = error
+        theirs = _said(self.came)
         if ours != theirs and "ENOTTY" not in (ours, theirs):
             return [Cause("difference", operation.op, f"{ours} here, {theirs} there")]
         if trial.stop is not None or _same(trial.machine, self.machine):
@@ -68,9 +69,3 @@ def _same(one: Machine, other: Machine) -> bool:
     if one.slots != other.slots:
         return False
     return pte_rows(one.space.gpt) == pte_rows(other.space.gpt)
-
-
-def like(gpt: str) -> str | None:
-    """The revision that *gpt* is to behave as, where its file names one."""
-    named = REVISIONS[gpt].like
-    return named if named in REVISIONS else None

@@ -98,6 +98,12 @@ def test_single_operations(valid, cli, config):
     valid("bitmap", *npt)
 
 
+def test_a_search(valid, tmp_path):
+    search = ("--gpt=2025", "--runs=100", "--seed=1", f"-o{tmp_path}", "--format=json")
+    found = valid("explore", "explore", *search, status=1)["findings"]
+    assert "hang" in [finding["kind"] for finding in found]
+
+
 def test_every_document_is_tried():
     here = Path(__file__).read_text(encoding="utf-8")
     tried = set(re.findall(r'valid\(\s*"([a-z-]+)"', here)) | set(
