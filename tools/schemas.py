@@ -26,6 +26,7 @@ from bhyvesim.report import (
     leaks,
     lifecycle,
     memory,
+    prove,
     scenario,
     tables,
     verdicts,
@@ -68,6 +69,7 @@ DOCUMENTS: dict[str, type] = {
     "matrix-fleet": verdicts.FleetMatrix,
     "matrix-rollout": verdicts.Rollout,
     "explore": explore.Explored,
+    "prove": prove.Proof,
     "check": findings.Reviewed,
     "import": imports.ImportedAll,
 }

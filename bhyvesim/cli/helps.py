@@ -25,6 +25,7 @@ HELPS = {
     "run": "Run scenarios on every kernel of their matrix.",
     "matrix": "Say on which kernels VMs are safe.",
     "explore": "Search a kernel for panics, hangs, lost pages and other mistakes.",
+    "prove": "Prove that nothing goes wrong on a kernel, within a bound.",
     "check": "Review VM descriptions without running them.",
     "explain": "Explain a panic with the numbers of its case, or a code of 'check'.",
     "import": "Write VM descriptions from other programs' files (- is standard input).",

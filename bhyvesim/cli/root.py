@@ -40,6 +40,7 @@ COMMANDS = {
     "run": ("scenarios", "run"),
     "matrix": ("matrix", "matrix"),
     "explore": ("explore", "explore"),
+    "prove": ("prove", "prove"),
     "check": ("advice", "check"),
     "explain": ("advice", "explain"),
     "import": ("importing", "import_vm"),

@@ -55,6 +55,12 @@ def shrink(case: Case, cause: Cause, *, keep: int = 0) -> Shrunk:
     return Shrunk(small, shrinker.tried)
 
 
+def tidied(case: Case, cause: Cause) -> Case:
+    """*case* without what has nothing to do with *cause*, but every address where it is."""
+    shrinker = _Shrinker(cause, 0)
+    return shrinker.fitting_segments(shrinker.without(case))
+
+
 class _Shrinker:
     def __init__(self, cause: Cause, keep: int) -> None:
         self.cause = cause
