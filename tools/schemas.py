@@ -12,6 +12,7 @@ from typing import Any
 from bhyvesim.cli.commands.schema import SCHEMAS
 from bhyvesim.report import (
     bhyvectl,
+    bisect,
     contents,
     crash,
     diff,
@@ -66,6 +67,7 @@ DOCUMENTS: dict[str, type] = {
     "matrix": verdicts.Matrix,
     "matrix-fleet": verdicts.FleetMatrix,
     "matrix-rollout": verdicts.Rollout,
+    "bisect": bisect.Bisected,
     "check": findings.Reviewed,
     "import": imports.ImportedAll,
 }

@@ -24,6 +24,7 @@ HELPS = {
     "diff": "Show what differs in maps, tables, entries and counters.",
     "run": "Run scenarios on every kernel of their matrix.",
     "matrix": "Say on which kernels VMs are safe.",
+    "bisect": "Say which revision brought a failure, and which mended it.",
     "check": "Review VM descriptions without running them.",
     "explain": "Explain a panic with the numbers of its case, or a code of 'check'.",
     "import": "Write VM descriptions from other programs' files (- is standard input).",

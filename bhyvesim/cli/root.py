@@ -39,6 +39,7 @@ COMMANDS = {
     "diff": ("diff", "diff"),
     "run": ("scenarios", "run"),
     "matrix": ("matrix", "matrix"),
+    "bisect": ("bisect", "bisect"),
     "check": ("advice", "check"),
     "explain": ("advice", "explain"),
     "import": ("importing", "import_vm"),

@@ -113,6 +113,7 @@ def test_many_vms_and_reviews(valid, config, vm_file):
     valid("matrix-fleet", "matrix", *both, "--format=json")
     valid("matrix-rollout", "matrix", *both, "--from=13932", "--to=14042", "--format=json")
     valid("run", "run", vm_file(WRONG), "--format=json", status=1)
+    valid("bisect", "bisect", vm_file(WRONG), "--format=json", status=1)
     valid("check", "check", config("testvm-13932"), "--format=json", status=1)
     good, bad = vm_file("memory.size=4G\n", "a"), vm_file("x", "b")
     valid("import", "import", "--check", good, bad, "--format=json", status=2)
