@@ -12,6 +12,7 @@ from typing import Any
 from bhyvesim.cli.commands.schema import SCHEMAS
 from bhyvesim.report import (
     bhyvectl,
+    bisect,
     contents,
     crash,
     diff,
@@ -70,6 +71,7 @@ DOCUMENTS: dict[str, type] = {
     "matrix-rollout": verdicts.Rollout,
     "explore": explore.Explored,
     "prove": prove.Proof,
+    "bisect": bisect.Bisected,
     "check": findings.Reviewed,
     "import": imports.ImportedAll,
 }

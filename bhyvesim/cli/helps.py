@@ -26,6 +26,7 @@ HELPS = {
     "matrix": "Say on which kernels VMs are safe.",
     "explore": "Search a kernel for panics, hangs, lost pages and other mistakes.",
     "prove": "Prove that nothing goes wrong on a kernel, within a bound.",
+    "bisect": "Say which revision brought a failure, and which mended it.",
     "check": "Review VM descriptions without running them.",
     "explain": "Explain a panic with the numbers of its case, or a code of 'check'.",
     "import": "Write VM descriptions from other programs' files (- is standard input).",

@@ -41,6 +41,7 @@ COMMANDS = {
     "matrix": ("matrix", "matrix"),
     "explore": ("explore", "explore"),
     "prove": ("prove", "prove"),
+    "bisect": ("bisect", "bisect"),
     "check": ("advice", "check"),
     "explain": ("advice", "explain"),
     "import": ("importing", "import_vm"),

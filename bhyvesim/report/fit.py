@@ -34,18 +34,25 @@ class Page(NamedTuple):
         return "".join(f"{line.rstrip()}\n" for line in self.text(width))
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+def table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    width: int | None,
+    *,
+    alike: bool = False,
+) -> list[str]:
     """A heading, and a line a row.
 
-    Where that is wider than *width*, the last column goes to lines of its own; where that
-    does not help either, each row becomes a record, a line a value. No value is cut or
-    broken, but for those of the last column, at blanks.
+    Where that is wider than *width*, the last column goes to lines of its own, unless it is
+    *alike* the others and nothing without its heading; where that does not help either, each
+    row becomes a record, a line a value. No value is cut or broken, but for those of the last
+    column or of a record, at blanks.
     """
     shown = [[clean(cell) for cell in row] for row in rows]
     whole = _aligned(columns, shown)
     if width is None or _widest(whole) <= width:
         return whole
-    folded = _folded(columns, shown, width)
+    folded = [] if alike else _folded(columns, shown, width)
     return folded if folded and _widest(folded) <= width else _records(columns, shown, width)
 
 

@@ -35,11 +35,15 @@ def matrix(scenario: Scenario, results: Sequence[CellResult]) -> Report:
 
 def row_label(cell: CellSpec) -> str:
     """The axes of *cell* other than the revision: ``DEBUG amd``, ``production memory=8G``."""
-    words = [build_name(cell.axes["debug"] == "true")]
-    for axis, value in cell.axes.items():
-        if axis not in ("gpt", "debug"):
-            words.append(value if axis == "cpu" else f"{axis}={value}")
-    return " ".join(words)
+    others = [axis for axis in cell.axes if axis not in ("gpt", "debug")]
+    return " ".join(axis_word(axis, cell.axes[axis]) for axis in ("debug", *others))
+
+
+def axis_word(axis: str, value: str) -> str:
+    """``DEBUG``, ``amd``, ``memory=8G``: the value of an axis as rows call it."""
+    if axis == "debug":
+        return build_name(value == "true")
+    return value if axis == "cpu" else f"{axis}={value}"
 
 
 def _cell_text(result: CellResult) -> str:

@@ -67,8 +67,8 @@ def run_cell(
     failure = None
     drift = 0
     for step in scenario.steps:
-        observed = _observe(step, cell)
-        outcome = _outcome(outcome, step, observed)
+        observed = observe(step, cell)
+        outcome = outcome_after(outcome, step, observed)
         drift = drift if observed.drift is None else observed.drift
         wrong = mismatch(step.expectation(spec.axes), observed, cell.machine)
         if wrong is not None:
@@ -86,7 +86,8 @@ def run_cell(
     )
 
 
-def _observe(step: Step, cell: Cell) -> Observed:
+def observe(step: Step, cell: Cell) -> Observed:
+    """Do *step*, and see what comes: refusals, panics and hangs too."""
     try:
         return step.action.run(cell)
     except KernelStop as stop:
@@ -95,7 +96,7 @@ def _observe(step: Step, cell: Cell) -> Observed:
         return Observed(errno=refused.errno_name)
 
 
-def _outcome(before: str, step: Step, observed: Observed) -> str:
+def outcome_after(before: str, step: Step, observed: Observed) -> str:
     """The most telling thing so far: a panic or hang, else lost pages, else a refusal."""
     if isinstance(observed.stop, KernelHang):
         return f"hang at {step.name}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from bhyvesim.scenario.model import CellResult, Scenario
 from bhyvesim.workers import Workers
 
 Selected = Sequence[tuple[int, int]]  # (index of the scenario, index of its cell)
+Run = Callable[[Scenario, int], CellResult]  # of a cell, by its index
 
 _MOST = 64  # cells of a chunk
 _EACH = 8  # chunks for each worker, at least: the last ones end at about the same time
@@ -27,11 +29,14 @@ class Chunk(NamedTuple):
 
 
 def run_cells(
-    scenarios: Sequence[Scenario], selected: Selected, workers: Workers
+    scenarios: Sequence[Scenario], selected: Selected, workers: Workers, run: Run = run_cell
 ) -> Iterator[CellResult]:
-    """The results of the cells, as they come; closing the iterator ends the workers' work."""
+    """The results of the cells, as they come; closing the iterator ends the workers' work.
+
+    *run* takes one through its scenario, wherever the workers are.
+    """
     size = max(1, min(_MOST, len(selected) // (workers.count * _EACH)))
-    for results in workers.spread(_run, _chunks(scenarios, selected, size)):
+    for results in workers.spread(partial(_run, run), _chunks(scenarios, selected, size)):
         yield from results
 
 
@@ -45,8 +50,8 @@ def _chunks(scenarios: Sequence[Scenario], selected: Selected, size: int) -> Ite
             yield Chunk(index, some, replace(scenario, cells=kept))
 
 
-def _run(chunk: Chunk) -> list[CellResult]:
+def _run(run: Run, chunk: Chunk) -> list[CellResult]:
     return [
-        replace(run_cell(chunk.scenario, at), scenario=chunk.scenario_index, cell=index)
+        replace(run(chunk.scenario, at), scenario=chunk.scenario_index, cell=index)
         for at, index in enumerate(chunk.indexes)
     ]

@@ -102,6 +102,8 @@ def test_a_search(valid, tmp_path):
     search = ("--gpt=2025", "--runs=100", "--seed=1", f"-o{tmp_path}", "--format=json")
     found = valid("explore", "explore", *search, status=1)["findings"]
     assert "hang" in [finding["kind"] for finding in found]
+    bound = ("--gpt=14042", "--bound=maps=2,points=4", "--jobs=1", "--format=json")
+    assert not valid("prove", "prove", *bound, status=1)["holds"]
 
 
 def test_every_document_is_tried():
@@ -119,6 +121,7 @@ def test_many_vms_and_reviews(valid, config, vm_file):
     valid("matrix-fleet", "matrix", *both, "--format=json")
     valid("matrix-rollout", "matrix", *both, "--from=13932", "--to=14042", "--format=json")
     valid("run", "run", vm_file(WRONG), "--format=json", status=1)
+    valid("bisect", "bisect", vm_file(WRONG), "--format=json", status=1)
     valid("check", "check", config("testvm-13932"), "--format=json", status=1)
     good, bad = vm_file("memory.size=4G\n", "a"), vm_file("x", "b")
     valid("import", "import", "--check", good, bad, "--format=json", status=2)
