@@ -20,6 +20,7 @@ from bhyvesim.report import (
     findings,
     fsck,
     history,
+    identify,
     imports,
     kernels,
     leaks,
@@ -68,6 +69,7 @@ DOCUMENTS: dict[str, type] = {
     "matrix-rollout": verdicts.Rollout,
     "check": findings.Reviewed,
     "import": imports.ImportedAll,
+    "identify": identify.Identified,
 }
 
 _PLAIN = {str: "string", int: "integer", bool: "boolean", float: "number", type(None): "null"}

@@ -52,6 +52,7 @@ COMMANDS = {
     "fsck": ("fsck", "fsck"),
     "report": ("report", "report"),
     "trace": ("trace", "trace"),
+    "identify": ("identify", "identify"),
     "replay": ("replay", "replay"),
 }
 

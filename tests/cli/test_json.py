@@ -98,6 +98,12 @@ def test_single_operations(valid, cli, config):
     valid("bitmap", *npt)
 
 
+def test_what_identifies_a_kernel(valid):
+    valid("identify", "identify", "--wired=0", "--format=json")
+    valid("identify", "identify", "--errno=npt_op=ok", "--no-experiment", "--format=json")
+    valid("identify", "identify", "--errno=hold=E2BIG", "--format=json", status=1)
+
+
 def test_every_document_is_tried():
     here = Path(__file__).read_text(encoding="utf-8")
     tried = set(re.findall(r'valid\(\s*"([a-z-]+)"', here)) | set(
