@@ -22,6 +22,7 @@ from bhyvesim.report import (
     findings,
     fsck,
     history,
+    identify,
     imports,
     kernels,
     leaks,
@@ -74,6 +75,7 @@ DOCUMENTS: dict[str, type] = {
     "bisect": bisect.Bisected,
     "check": findings.Reviewed,
     "import": imports.ImportedAll,
+    "identify": identify.Identified,
 }
 
 _PLAIN = {str: "string", int: "integer", bool: "boolean", float: "number", type(None): "null"}

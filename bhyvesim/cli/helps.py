@@ -40,5 +40,6 @@ HELPS = {
     "fsck": "Check the tables; status 1 when they are damaged.",
     "report": "Write a page of HTML on a VM or a crash.",
     "trace": "Print the calls inside the kernel while COMMAND runs.",
+    "identify": "Say which kernel a host runs, from what was seen on it.",
     "replay": "Run recorded operations, and print one result object a line.",
 }

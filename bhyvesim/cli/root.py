@@ -55,6 +55,7 @@ COMMANDS = {
     "fsck": ("fsck", "fsck"),
     "report": ("report", "report"),
     "trace": ("trace", "trace"),
+    "identify": ("identify", "identify"),
     "replay": ("replay", "replay"),
 }
 

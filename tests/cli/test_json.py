@@ -102,8 +102,14 @@ def test_a_search(valid, tmp_path):
     search = ("--gpt=2025", "--runs=100", "--seed=1", f"-o{tmp_path}", "--format=json")
     found = valid("explore", "explore", *search, status=1)["findings"]
     assert "hang" in [finding["kind"] for finding in found]
-    bound = ("--gpt=14042", "--bound=maps=2,points=4", "--jobs=1", "--format=json")
+    bound = ("--gpt=14042", "--bound=maps=2,points=9", "--jobs=1", "--format=json")
     assert not valid("prove", "prove", *bound, status=1)["holds"]
+
+
+def test_what_identifies_a_kernel(valid):
+    valid("identify", "identify", "--wired=0", "--format=json")
+    valid("identify", "identify", "--errno=npt_op=ok", "--no-experiment", "--format=json")
+    valid("identify", "identify", "--errno=hold=E2BIG", "--format=json", status=1)
 
 
 def test_every_document_is_tried():

@@ -28,7 +28,9 @@ _MAX_SEGIDS = 5
 _MAX_ROW = 500  # characters; bhyvectl's have under 200
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
+    """A memmap as it was printed: *length* as rounded, *least* the shortest that prints so."""
+
     line: int
     gpa: int
     length: int
@@ -36,6 +38,15 @@ class _Row(NamedTuple):
     offset: int
     prot: int
     wired: bool
+    least: int
+
+
+class Listing(NamedTuple):
+    """What is printed of a VM: memmaps, segments (length and name by id), and other lines."""
+
+    rows: list[Row]
+    segs: dict[int, tuple[int, str]]
+    ignored: list[str]
 
 
 def looks_like(source: Source) -> bool:
@@ -49,14 +60,23 @@ def read(source: Source) -> list[Found]:
 
 
 def _read(lines: list[str], source: str) -> Draft:
-    """The VM with that memory map. Raises ImportProblem.
+    """The VM with that memory map. Raises ImportProblem."""
+    rows, segs, ignored = listing(lines, source)
+    draft = Draft(source, "bhyvectl --get-memmap", ignored=ignored)
+    _check_overlaps(rows, source)
+    _arrange(draft, rows, segs)
+    return draft
+
+
+def listing(lines: list[str], source: str) -> Listing:
+    """What is printed there. Raises ImportProblem.
 
     What stands before a head, or after the rows that follow it, is other output: it is
     named as ignored.
     """
-    draft = Draft(source, "bhyvectl --get-memmap")
-    rows: list[_Row] = []
+    rows: list[Row] = []
     segs: dict[int, tuple[int, str]] = {}
+    ignored: list[str] = []
     section = ""
     for number, line in enumerate(lines, start=1):
         words = tuple(line.split())
@@ -73,15 +93,13 @@ def _read(lines: list[str], source: str) -> Draft:
             segs[segid] = (length, name)
         else:
             section = ""
-            draft.ignored.append(f"line {number}: {line.strip()}")
+            ignored.append(f"line {number}: {line.strip()}")
     if not rows:
         raise ImportProblem(source, len(lines), "a memory map without rows", "at least one")
-    _check_overlaps(rows, source)
-    _arrange(draft, rows, segs)
-    return draft
+    return Listing(rows, segs, ignored)
 
 
-def _map_row(line: str, number: int, source: str, names: list[str]) -> _Row:
+def _map_row(line: str, number: int, source: str, names: list[str]) -> Row:
     match = _ROW.fullmatch(line.rstrip()) if len(line) < _MAX_ROW else None
     if match is None:
         raise ImportProblem(
@@ -100,7 +118,8 @@ def _map_row(line: str, number: int, source: str, names: list[str]) -> _Row:
         raise ImportProblem(
             source, number, "numbers that are not page-aligned", "multiples of 4096"
         )
-    return _Row(number, gpa, length, name, offset, parse_prot(match["prot"]), "wired" in flags)
+    prot, least = parse_prot(match["prot"]), _least(match["length"])
+    return Row(number, gpa, length, name, offset, prot, "wired" in flags, least)
 
 
 def _name_and_offset(
@@ -140,7 +159,15 @@ def _length(text: str, number: int, source: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _check_overlaps(rows: list[_Row], source: str) -> None:
+def _least(text: str) -> int:
+    """The fewest bytes, of whole pages, that are printed as *text*: the last digit is rounded."""
+    match = _LENGTH.fullmatch(text)
+    assert match is not None
+    unit = _UNITS[match[2]]
+    return -(-(int(match[1]) * unit - unit // 2) // PAGE_SIZE) * PAGE_SIZE
+
+
+def _check_overlaps(rows: list[Row], source: str) -> None:
     rows.sort(key=lambda row: row.gpa)
     for before, row in pairwise(rows):
         if before.gpa + before.length > row.gpa:
@@ -149,7 +176,7 @@ def _check_overlaps(rows: list[_Row], source: str) -> None:
             )
 
 
-def _arrange(draft: Draft, rows: list[_Row], segs: dict[int, tuple[int, str]]) -> None:
+def _arrange(draft: Draft, rows: list[Row], segs: dict[int, tuple[int, str]]) -> None:
     """A VMM's own layout where the rows are one, else segments one by one."""
     draft.notes.append("bhyvectl rounds lengths; they are taken as printed.")
     shown = [(r.gpa, r.length, r.name, r.offset, r.prot, r.wired) for r in rows]
@@ -183,7 +210,7 @@ def _segs_fit(layout: Layout, segs: dict[int, tuple[int, str]]) -> bool:
     return not segs or segs == made
 
 
-def _explicit(rows: list[_Row], segs: dict[int, tuple[int, str]], draft: Draft) -> Layout:
+def _explicit(rows: list[Row], segs: dict[int, tuple[int, str]], draft: Draft) -> Layout:
     """Device segments by name, a segment for each row of sysmem, ids as --get-memseg has them."""
     free = dict(segs)
     sizes: dict[int, tuple[str, int]] = {}
