@@ -240,6 +240,8 @@ class _Prover:
     def _calm(self, machine: Machine, was: Leaves, span: Span, freed: Span | None) -> bool:
         """Whether what changed looks as it did when all was well; no entry but *freed* is gone."""
         now = machine.space.gpt.leaves
+        if self._bound.drift and machine.resident != entries_set(now):
+            return False
         lo, hi = span.start >> LEAF_SHIFT, (span.end - 1 >> LEAF_SHIFT) + 1
         for first, end, one, other in changed_leaves(was, now):
             if one is not None and _gone(one, other, first, end, freed):
