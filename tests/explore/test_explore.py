@@ -269,12 +269,22 @@ def test_planted_mistakes_are_found(mistaken, name):
     raise AssertionError(f"only {kinds or 'nothing'} was found")
 
 
-def test_a_canary_by_its_file(cli, tmp_path, mistaken):
-    path = tmp_path / "canary.py"
-    path.write_text(source("leaves the last page"))
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("leaves the last page", "breaks its page tables (stray)"),
+        ("panics across 1 GiB", "panics in vmm_gpt_populate_region"),
+        ("hangs above 512 GiB", "hangs in vmm_gpt_unmap_region"),
+    ],
+)
+def test_a_canary_by_its_file(cli, tmp_path, mistaken, name, title):
+    path, folder = tmp_path / "canary.py", tmp_path / "found"
+    path.write_text(source(name))
+    given = ("--revision-file", str(path))
     outcome = cli(
-        *("explore", "--gpt", "mistaken", "--revision-file", str(path)),
-        *("--runs", "100", "--seed", "1", "-o", str(tmp_path / "found"), "--jobs", "2"),
+        *("explore", "--gpt", "mistaken", *given),
+        *("--runs", "100", "--seed", "1", "-o", str(folder), "--jobs", "2"),
     )
     assert outcome.status == 1
-    assert "breaks its page tables (stray)" in outcome.out
+    assert title in outcome.out
+    assert cli("run", str(folder), *given).status == 0
