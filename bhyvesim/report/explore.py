@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from bhyvesim.report.model import Column, Report
+from bhyvesim.report.fit import Page, paragraph, table
+from bhyvesim.report.model import Column
 
 
 class FoundBug(NamedTuple):
@@ -51,33 +52,38 @@ class Explored(NamedTuple):
     findings: tuple[FoundBug, ...]
 
 
-def report(explored: Explored) -> Report:
+def page(explored: Explored) -> Page:
     """A row a finding, the first found first, and what was searched below."""
-    rows = [
-        (bug.title, str(bug.steps), f"{bug.runs:,}", f"{bug.seconds:.1f} s", bug.file)
-        for bug in explored.findings
-    ]
+    return Page(explored, lambda width: list(_lines(explored, width)))
+
+
+def _lines(explored: Explored, width: int | None) -> Iterator[str]:
     columns = (
         *(Column("FINDING"), Column("STEPS", True), Column("RUNS", True), Column("TIME", True)),
         Column("SCENARIO"),
     )
-    searched = summary(explored)
-    exact = None if rows else "".join(f"{line}\n" for line in searched)
-    return Report(columns, tuple(rows), explored, exact, "nothing was found", ("", *searched))
+    rows = [
+        (bug.title, str(bug.steps), f"{bug.runs:,}", f"{bug.seconds:.1f} s", bug.file)
+        for bug in explored.findings
+    ]
+    if rows:
+        yield from table(columns, rows, width)
+        yield ""
+    for sentence in _summary(explored):
+        yield from paragraph(sentence, width)
 
 
-def summary(explored: Explored) -> Sequence[str]:
+def _summary(explored: Explored) -> Iterator[str]:
     """What was searched, in sentences."""
     who = explored.vm or f"kernel {explored.gpt}"
     beside = f" beside {explored.against}" if explored.against else ""
     rate = explored.runs / explored.seconds if explored.seconds else 0
-    lines = [
+    yield (
         f"searched {who}{beside}: {explored.runs:,} runs ({rate:,.0f} a second), "
         f"{explored.operations:,} operations, {explored.states:,} states, "
-        f"{explored.shapes:,} kinds of page tables; seed {explored.seed}",
-    ]
+        f"{explored.shapes:,} kinds of page tables; seed {explored.seed}"
+    )
     if not explored.findings:
-        lines.append("nothing was found, which proves nothing: see 'bhyvesim prove'")
+        yield "nothing was found, which proves nothing: see 'bhyvesim prove'"
     if explored.known:
-        lines.append(f"{explored.known} known causes do not count")
-    return lines
+        yield f"{explored.known} known causes do not count"

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from bhyvesim.report.model import Column, document
 from bhyvesim.text import clean
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 _GAP = "  "
 _NARROWEST = 20  # columns; below, paragraphs are wrapped no further
@@ -22,7 +19,7 @@ _NARROWEST = 20  # columns; below, paragraphs are wrapped no further
 class Page(NamedTuple):
     """One answer: ``record`` is its JSON document, ``text`` the lines for so many columns."""
 
-    record: DataclassInstance
+    record: Any  # see model.py
     text: Callable[[int | None], Sequence[str]]
 
     def json(self) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bhyvesim.kernel.calls import build_name
+from bhyvesim.report.fit import Page, paragraph
 from bhyvesim.report.model import Hex
 
 
@@ -55,45 +55,60 @@ class Searched(NamedTuple):
     maps: int
     letters_on: Sequence[str]
     letters_off: Sequence[str]
+    drift: bool
 
 
-def text(proof: Proof, searched: Searched) -> str:
+def page(proof: Proof, searched: Searched) -> Page:
     """The closing words."""
-    return "\n".join(_lines(proof, searched)) + "\n"
+    return Page(proof, lambda width: list(_lines(proof, searched, min(width or 92, 92))))
 
 
-def _lines(proof: Proof, searched: Searched) -> Iterator[str]:
-    kernel = f"{proof.gpt} {build_name(proof.debug)}, {proof.npt.upper()}"
+def _lines(proof: Proof, searched: Searched, width: int) -> Iterator[str]:
     verdict = "holds: nothing goes wrong" if proof.holds else "does NOT hold"
+    kernel = f"{proof.gpt} {build_name(proof.debug)}, {proof.npt.upper()}"
     yield f"{kernel}, {proof.bound}: {verdict}"
     yield ""
-    yield f"Searched: every ordered choice of 1 to {searched.maps} disjoint memmaps between"
-    yield from _wrapped(f"{', '.join(proof.points)};")
-    yield "  the first devmem, the others sysmem, RWX. Each is made, and a vCPU touches its first"
-    yield "  and its last page; then reinit, munmap of each of the others in order, and destroy,"
-    yield "  which may also come after the reinit or any munmap."
-    for letter in searched.letters_on:
-        yield from _wrapped(f"With {letter}.")
-    rate = proof.lives / proof.seconds if proof.seconds else 0
-    yield f"  {proof.shapes:,} shapes, {proof.lives:,} lives ({rate:,.0f} a second)."
-    yield f"States: {proof.generated:,} generated, {proof.distinct:,} distinct; the longest life"
-    yield f"  has {proof.depth} operations after the segments are there."
-    yield "Looked for: a panic, a hang, lost pages, leaked tables, refused accesses, broken tables."
-    yield "Not searched: other addresses, lengths, orders and rights; more memmaps; APICv; several"
-    yield "  processors at once."
-    for letter in searched.letters_off:
-        yield from _wrapped(f"Nor {letter}.")
-    if proof.drifting:
-        yield f"The page counter is wrong after {proof.drifting:,} shapes (no counterexample here)."
-    yield "This proves the model, not the kernel. The model agrees with"
-    yield f"  {proof.recordings:,} recordings of what the kernel's own code did."
+    for head, *more in _told(proof, searched):
+        yield from paragraph(head, width, "", "  ")
+        for sentence in more:
+            yield from paragraph(sentence, width, "  ", "  ")
     for failing in proof.counterexamples:
         yield ""
         shapes = "1 shape" if failing.shapes == 1 else f"{failing.shapes:,} shapes"
-        yield f"{failing.title}: {shapes}. The smallest:"
+        yield from paragraph(f"{failing.title}: {shapes}. The smallest:", width)
         yield ""
-        yield from (f"  {line}".rstrip() for line in failing.scenario.splitlines())
+        yield from (f"  {line}" if line else "" for line in failing.scenario.splitlines())
 
 
-def _wrapped(words: str) -> list[str]:
-    return textwrap.wrap(words, 92, initial_indent="  ", subsequent_indent="  ")
+def _told(proof: Proof, searched: Searched) -> Iterator[tuple[str, ...]]:
+    """What was searched and what was not: sentences, and those that belong below them."""
+    rate = proof.lives / proof.seconds if proof.seconds else 0
+    yield (
+        f"Searched: every ordered choice of 1 to {searched.maps} disjoint memmaps between "
+        f"{', '.join(proof.points)}; the first devmem, the others sysmem, RWX. Each is made, and a "
+        "vCPU touches its first and its last page; then reinit, munmap of each of the others in "
+        "order, and destroy, which may also come after the reinit or any munmap.",
+        *(f"With {letter}." for letter in searched.letters_on),
+        f"{proof.shapes:,} shapes, {proof.lives:,} lives ({rate:,.0f} a second).",
+    )
+    yield (
+        f"States: {proof.generated:,} generated, {proof.distinct:,} distinct; the longest life has "
+        f"{proof.depth} operations after the segments are there.",
+    )
+    yield (
+        "Looked for: a panic, a hang, lost pages, leaked tables, refused accesses, broken tables.",
+    )
+    yield (
+        "Not searched: other addresses, lengths, orders and rights; more memmaps; APICv; several "
+        "processors at once.",
+        *(f"Nor {letter}." for letter in searched.letters_off),
+    )
+    if proof.drifting:
+        yield (
+            f"The page counter is wrong after {proof.drifting:,} shapes"
+            f"{'' if searched.drift else ' (no counterexample here)'}.",
+        )
+    yield (
+        "This proves the model, not the kernel. The model agrees with "
+        f"{proof.recordings:,} recordings of what the kernel's own code did.",
+    )

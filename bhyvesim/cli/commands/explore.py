@@ -146,9 +146,10 @@ def explore(
     with suppress(FileNotFoundError):
         os.unlink(progress)
     explored = _explored(campaign, findings, path, output)
-    from bhyvesim.report.explore import report
+    from bhyvesim.cli.pages import show
+    from bhyvesim.report.explore import page
 
-    session.emit(report(explored), fmt)
+    show(page(explored), fmt)
     return 1 if findings else 0
 
 

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 import click
 
 from bhyvesim.cli.files import write_whole
+from bhyvesim.cli.pages import show
 from bhyvesim.cli.params import (
     REVISION,
     Parsed,
+    format_option,
     revision_option,
     workers_of,
     workers_options,
 )
-from bhyvesim.cli.session import Session
+from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,9 +66,7 @@ def _bound(text: str) -> Bound:
 )
 @click.option("--yes", is_flag=True, help="Even if it takes more than a day.")
 @workers_options
-@click.option(
-    "--format", "fmt", type=click.Choice(("plain", "json")), default="plain", help="How to print."
-)
+@format_option
 @revision_option
 @click.pass_obj
 def prove(
@@ -81,7 +81,7 @@ def prove(
     yes: bool,
     jobs: int | None,
     dask: str | None,
-    fmt: str,
+    fmt: Format | None,
 ) -> int:
     """Prove that nothing goes wrong on a kernel, within a bound.
 
@@ -92,7 +92,7 @@ def prove(
     comes to something else than the certificate.
     """
     from bhyvesim.explore.certificate import differences, read_certificate, record
-    from bhyvesim.report.model import document
+    from bhyvesim.report.prove import page
 
     stored = None
     if checked is not None:
@@ -109,12 +109,7 @@ def prove(
         write_whole(certificate, (json.dumps(record(proved), indent=1) + "\n").encode())
     if scenario is not None and shown.counterexamples:
         write_whole(scenario, shown.counterexamples[0].scenario.encode())
-    if fmt == "json":
-        sys.stdout.write(document(shown))
-    else:
-        from bhyvesim.report.prove import text
-
-        sys.stdout.write(text(shown, _searched(question.bound)))
+    show(page(shown, _searched(question.bound)), fmt)
     if stored is None:
         return 0 if proved.holds else 1
     if stored.engine != proved.engine:
@@ -219,7 +214,7 @@ def _searched(bound: Bound) -> Searched:
 
     on = bound.letters
     off = [meaning for name, meaning in LETTERS.items() if name not in on]
-    return Searched(bound.maps, list(on.values()), off)
+    return Searched(bound.maps, list(on.values()), off, bound.drift)
 
 
 def _record(proved: Certificate, seconds: float) -> ProofRecord:
