@@ -75,11 +75,9 @@ class Workers:
                     yield future.result()
             finished = True
         except BrokenProcessPool:
-            raise WorkerDied("a worker process was killed; its cells have no result") from None
+            raise WorkerDied("a worker process was killed; what it had to do is not done") from None
         finally:
             if not finished:
-                for future in under_way:
-                    future.cancel()
                 self.stop()
 
 
@@ -138,7 +136,7 @@ def dask(address: str) -> Iterator[Workers]:
         _same_everywhere(address, client)
         # A task whose worker died is done again, by another.
         with client.get_executor(pure=False, retries=3) as executor:
-            yield Workers(executor, sum(threads.values()))
+            yield Workers(executor, sum(threads.values()), lambda: executor.shutdown(wait=False))
     finally:
         client.close()
 

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from bhyvesim import workers
 from bhyvesim.explore.bound import parse_bound
 from bhyvesim.explore.campaign import Bounds, Campaign
 from bhyvesim.explore.certificate import Proof, Question
@@ -50,7 +51,7 @@ def cluster(tmp_path):
 
 
 def test_one_worker_is_killed_and_nothing_is_lost(cluster):
-    address, workers = cluster
+    address, processes = cluster
     alone = Proof(QUESTION)
     with local(1) as here:
         alone.go_on(here, lambda done: None)
@@ -59,23 +60,23 @@ def test_one_worker_is_killed_and_nothing_is_lost(cluster):
 
     def tell(done):
         if not killed:
-            workers[0].kill()
+            processes[0].kill()
             killed.append(done)
 
     with dask(address) as there:
         assert there.count == 2
         spread.go_on(there, tell)
     assert killed[0] < QUESTION.shapes
-    assert workers[0].wait() == -9
+    assert processes[0].wait() == -9
     assert spread.certificate() == alone.certificate()
 
 
 def test_run_and_explore_come_to_the_same_there(cluster, cli):
     address, _ = cluster
     found = []
-    for workers in (local(1), dask(address)):
+    for somebody in (local(1), dask(address)):
         campaign = Campaign(Target("13896"), 7)
-        with workers as some:
+        with somebody as some:
             campaign.explore(some, Bounds(500, None), lambda searched: None)
             found.append([f._replace(seconds=0.0) for f in campaign.shrunk(some)])
     assert found[0] == found[1]
@@ -90,7 +91,8 @@ def test_run_and_explore_come_to_the_same_there(cluster, cli):
     assert here == there
 
 
-def test_no_scheduler_is_said(cli):
+def test_no_scheduler_is_said(cli, monkeypatch):
+    monkeypatch.setattr(workers, "_PATIENCE", 1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

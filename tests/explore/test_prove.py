@@ -263,3 +263,14 @@ def test_every_kind_has_a_word():
 def test_the_record_of_a_certificate_is_read_back():
     certificate = proved("maps=2,points=9", "13932")
     assert read_certificate(json.dumps(record(certificate))) == certificate
+
+
+def test_an_interrupt_leaves_no_process_and_no_complaint(capfd):
+    def interrupted(done):
+        raise KeyboardInterrupt
+
+    proof = Proof(Question(parse_bound("maps=2,points=12"), "2025", True, "rvi"))
+    with pytest.raises(KeyboardInterrupt), local(2) as workers:
+        proof.go_on(workers, interrupted)
+    assert multiprocessing.active_children() == []
+    assert capfd.readouterr().err == ""
