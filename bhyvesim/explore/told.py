@@ -49,7 +49,7 @@ def seen(case: Case, cause: Cause) -> Seen:
     letter = None if stop is None or stop.letter in ("", "?") else stop.letter
     guest = isinstance(last, Access)
     slug = f"{case.create.gpt}-{cause.slug if letter is None else _slug(letter, cause)}"
-    name = _name(case, cause, stop)
+    name = f"{_name(case, cause, stop)}{', by its guest' if guest and stop is not None else ''}"
     return Seen(name, slug, tuple(facts), _dump(trial, last.op), letter, guest)
 
 
