@@ -28,10 +28,9 @@ from bhyvesim.explore.bound import (
     size_of,
 )
 from bhyvesim.explore.causes import Before, Cause, before, broken, judged, stopped
-from bhyvesim.kernel.gpt.diff import changed_leaves
 from bhyvesim.kernel.gpt.leaf import EMPTY, Leaf, present
 from bhyvesim.kernel.gpt.levels import ENTRIES, ENTRY_BITS, LEAF_SHIFT
-from bhyvesim.kernel.gpt.windows import Leaves, entries_set
+from bhyvesim.kernel.gpt.windows import entries_set
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.ops.ioctls import Destroy, MunmapMemseg, Reinit
@@ -40,6 +39,8 @@ from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT
 
 Causes = tuple[Cause, ...]
+One = tuple[int, int, bool]  # of a shape
+Runs = list[tuple[int, int, Leaf | None]]  # all of a table's leaves, neighbours alike in one
 
 
 class Task(NamedTuple):
@@ -54,14 +55,15 @@ class Task(NamedTuple):
     debug: bool
     npt: str
     maps: int
-    beginning: tuple[int, int, bool]
+    beginning: One
 
 
 class Proved(NamedTuple):
     """What came of a task: how much was gone through, and what fails.
 
-    *lives* counts shared beginnings and ends as if each had been run; *states* are hashes of
-    distinct states; *failing*: by cause, how many shapes, and the smallest of them.
+    A life is a sequence from create to destroy, of which a shape has several; *lives* counts
+    those that share beginnings and ends as if each had been run. *states* are hashes of distinct
+    states; *failing*: by cause, how many shapes, and the smallest of them.
     """
 
     lives: int
@@ -96,7 +98,7 @@ class _Prover:
         for segment in segments(self._bound):
             segment.perform(machine)
         if task.maps == 1:
-            self._go_on(machine, (), *task.beginning)
+            self._go_on(machine, _runs(machine), (), task.beginning)
         else:
             for first in self._free(()):
                 if _apart(first, task.beginning):
@@ -111,36 +113,37 @@ class _Prover:
             self._drifting,
         )
 
-    def _with_first(self, machine: Machine, first: tuple[int, int, bool]) -> None:
+    def _with_first(self, machine: Machine, first: One) -> None:
         """The shapes with this first memmap; where it fails alone, so do they all."""
         forked = machine.fork()
-        failed = self._map(forked, (), first)
+        failed = self._map(forked, _runs(machine), (), first)
         if failed:
             self._fail_all((first, self._task.beginning), failed)
         else:
-            self._go_on(forked, (first,), *self._task.beginning)
+            self._go_on(forked, _runs(forked), (first,), self._task.beginning)
 
-    def _go_on(self, machine: Machine, shape: Shape, start: int, end: int, wired: bool) -> None:
-        """The shapes that begin with *shape* and a memmap over ``[start, end)``."""
-        now = (*shape, (start, end, wired))
+    def _go_on(self, machine: Machine, was: Runs, shape: Shape, new: One) -> None:
+        """The shapes that begin with *shape*, of which *machine* is, and a memmap *new*."""
+        now = (*shape, new)
         forked = machine.fork()
-        failed = self._map(forked, shape, now[-1])
+        failed = self._map(forked, was, shape, new)
         if failed:
             self._fail_all(now, failed)
         elif len(now) == self._task.maps:
             self._live(forked, now)
         else:
+            runs = _runs(forked)
             for following in self._free(now):
-                self._go_on(forked, now, *following)
+                self._go_on(forked, runs, now, following)
 
-    def _free(self, shape: Shape) -> Iterator[tuple[int, int, bool]]:
+    def _free(self, shape: Shape) -> Iterator[One]:
         """The memmaps that there may be beside those of *shape*."""
         for start, end in self._ranges:
             if all(end <= s or e <= start for s, e, _ in shape):
                 for wired in self._wireds:
                     yield start, end, wired
 
-    def _map(self, machine: Machine, shape: Shape, new: tuple[int, int, bool]) -> Causes:
+    def _map(self, machine: Machine, was: Runs, shape: Shape, new: One) -> Causes:
         """Make the memmap *new*, and touch its ends; what goes wrong."""
         leaves = machine.space.gpt.leaves.copy()
         slots = machine.slots[:]
@@ -154,7 +157,7 @@ class _Prover:
                     return self._judged(machine, operation, Before(leaves, slots, None), came)
         except KernelStop as stop:
             return (stopped(stop),)
-        if self._calm(machine, leaves, m.span, freed=None):
+        if self._calm(machine, was, _runs(machine), m.span, freed=None):
             return ()
         return self._judged(machine, operation, Before(leaves, slots, None), came)
 
@@ -166,14 +169,15 @@ class _Prover:
         variants = middles(self._bound, maps)
         for middle in variants:
             forked = machine if len(variants) == 1 else machine.fork()
-            self._lives += 1
             failed = self._middle(forked, middle)
             if not failed:
-                self._seen(forked)
-                failed, drifts = self._end(forked, Reinit(), maps)
+                runs = _runs(forked)
+                self._seen(forked, runs)
+                failed, drifts = self._end(forked, runs, Reinit(), maps)
                 drifted |= drifts
             found.update(failed)
         self._shapes += 1
+        self._lives += len(shape) * len(variants)
         self._drifting += drifted
         self._depth = max(self._depth, 4 * len(shape) + max(map(len, variants)) + 1)
         self._fail(shape, found)
@@ -194,11 +198,11 @@ class _Prover:
         return ()
 
     def _end(
-        self, machine: Machine, operation: Operation, maps: Sequence[Memmap]
+        self, machine: Machine, was: Runs, operation: Operation, maps: Sequence[Memmap]
     ) -> tuple[Causes, bool]:
         """What goes wrong from *operation* on, and whether the page counter is wrong then.
 
-        *maps* are the memmaps; the first of them goes with *operation*.
+        *was* are the leaves before it, *maps* the memmaps; the first of them goes with *operation*.
         """
         leaves = machine.space.gpt.leaves.copy()
         slots = machine.slots[:]
@@ -207,23 +211,24 @@ class _Prover:
             came = operation.perform(machine)
         except KernelStop as stop:
             return (stopped(stop),), False
-        if not self._calm(machine, leaves, maps[0].span, freed=maps[0].span):
+        now = _runs(machine)
+        if not self._calm(machine, was, now, maps[0].span, freed=maps[0].span):
             failed = self._judged(machine, operation, Before(leaves, slots, None), came)
             if failed:
                 return failed, False
-        key = self._seen(machine)
+        key = self._seen(machine, now)
         known = self._after.get(key)
         if known is None:
-            known = self._after[key] = self._rest(machine, maps[1:])
+            known = self._after[key] = self._rest(machine, now, maps[1:])
         return known
 
-    def _rest(self, machine: Machine, maps: Sequence[Memmap]) -> tuple[Causes, bool]:
+    def _rest(self, machine: Machine, runs: Runs, maps: Sequence[Memmap]) -> tuple[Causes, bool]:
         """What follows: destroy; and munmap of the next, and so on."""
         drifts = machine.resident != entries_set(machine.space.gpt.leaves)
         failed = list(self._destroyed(machine.fork()))
         if maps:
             m = maps[0]
-            more, drift = self._end(machine, MunmapMemseg(m.gpa, m.length), maps)
+            more, drift = self._end(machine, runs, MunmapMemseg(m.gpa, m.length), maps)
             failed += [cause for cause in more if cause not in failed]
             drifts |= drift
         return tuple(failed), drifts
@@ -237,20 +242,19 @@ class _Prover:
             return (stopped(stop),)
         return tuple(judged(machine, Destroy(), was, leaked, fresh=False)[:1])
 
-    def _calm(self, machine: Machine, was: Leaves, span: Span, freed: Span | None) -> bool:
+    def _calm(self, machine: Machine, was: Runs, now: Runs, span: Span, freed: Span | None) -> bool:
         """Whether what changed looks as it did when all was well; no entry but *freed* is gone."""
-        now = machine.space.gpt.leaves
-        if self._bound.drift and machine.resident != entries_set(now):
+        gpt = machine.space.gpt
+        if gpt.twins or (self._bound.drift and machine.resident != entries_set(gpt.leaves)):
             return False
         lo, hi = span.start >> LEAF_SHIFT, (span.end - 1 >> LEAF_SHIFT) + 1
-        for first, end, one, other in changed_leaves(was, now):
-            if one is not None and _gone(one, other, first, end, freed):
+        one, other = _differing(was, now)
+        if one:
+            if _any_gone(one, other, freed):
                 return False
-            lo, hi = min(lo, first), max(hi, end)
-        if machine.space.gpt.twins:
-            return False
+            lo, hi = min(lo, one[0][0]), max(hi, one[-1][1])
         part = (
-            tuple(now.runs(lo, hi)),
+            tuple(gpt.leaves.runs(lo, hi)),
             tuple(
                 (max(m.first, lo << ENTRY_BITS), min(m.end, hi << ENTRY_BITS), m.backing.cls)
                 for m in machine.space.mappings
@@ -271,13 +275,13 @@ class _Prover:
             found = [cause for cause in found if not cause.harmless]
         return tuple(found[:1])
 
-    def _seen(self, machine: Machine) -> bytes:
+    def _seen(self, machine: Machine, runs: Runs) -> bytes:
         """The hash of the state of *machine*, which is noted."""
         gpt = machine.space.gpt
         key = blake2b(
             marshal.dumps(
                 (
-                    tuple(gpt.leaves.maximal_runs()),
+                    tuple(runs),
                     tuple(None if m is None else tuple(m) for m in machine.slots),
                     tuple((number, *held) for number, held in machine.space.holds.items()),
                     gpt.twins,
@@ -294,7 +298,7 @@ class _Prover:
         """Every shape that begins with *shape* fails in the same way."""
         count = self._count(shape)
         self._shapes += count
-        self._lives += count * len(middles(self._bound, ()))
+        self._lives += count * self._task.maps * len(middles(self._bound, ()))
         for cause in failed:
             number, smallest = self._failing.get(cause, (0, shape))
             self._failing[cause] = number + count, min(smallest, shape, key=size_of)
@@ -317,8 +321,40 @@ def _in_order(bound: Bound, gpt: str, debug: bool, npt: str) -> set[Any]:
     return set()
 
 
-def _apart(one: tuple[int, int, bool], other: tuple[int, int, bool]) -> bool:
+def _apart(one: One, other: One) -> bool:
     return one[1] <= other[0] or other[1] <= one[0]
+
+
+def _runs(machine: Machine) -> Runs:
+    return machine.space.gpt.leaves.all_runs()
+
+
+def _differing(one: Runs, other: Runs) -> tuple[Runs, Runs]:
+    """What of two tables is not alike, from the first run that differs to the last."""
+    first, most = 0, min(len(one), len(other))
+    while first < most and one[first] == other[first]:
+        first += 1
+    last = 0
+    while last < most - first and one[-1 - last] == other[-1 - last]:
+        last += 1
+    return one[first : len(one) - last], other[first : len(other) - last]
+
+
+def _any_gone(one: Runs, other: Runs, freed: Span | None) -> bool:
+    """Whether entries of *one* are not in *other*, besides those of *freed*; of the same leaves."""
+    i = 0
+    for start, end, leaf in one:
+        if leaf is None or len(leaf) == 1:
+            continue
+        while other[i][1] <= start:
+            i += 1
+        k = i
+        while k < len(other) and other[k][0] < end:
+            first, stop, now = other[k]
+            if leaf != now and _gone(leaf, now, max(start, first), min(end, stop), freed):
+                return True
+            k += 1
+    return False
 
 
 def _gone(one: Leaf, other: Leaf | None, first: int, end: int, freed: Span | None) -> bool:

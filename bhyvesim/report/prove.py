@@ -89,7 +89,8 @@ def _told(proof: Proof, searched: Searched) -> Iterator[tuple[str, ...]]:
         "vCPU touches its first and its last page; then reinit, munmap of each of the others in "
         "order, and destroy, which may also come after the reinit or any munmap.",
         *(f"With {letter}." for letter in searched.letters_on),
-        f"{proof.shapes:,} shapes, {proof.lives:,} lives ({rate:,.0f} a second).",
+        f"{proof.shapes:,} shapes, {proof.lives:,} lives from create to destroy ({rate:,.0f} a "
+        "second).",
     )
     yield (
         f"States: {proof.generated:,} generated, {proof.distinct:,} distinct; the longest life has "

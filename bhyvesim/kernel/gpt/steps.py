@@ -156,6 +156,14 @@ class StepFunction(Generic[V]):
                 starts, values = self._blocks[b]
         return found
 
+    def all_runs(self) -> list[tuple[int, int, V]]:
+        """:meth:`runs` over everything, at a fraction of the time."""
+        found: list[tuple[int, int, V]] = []
+        for b in range(len(self._firsts)):
+            starts, values = self._blocks[b]
+            found += zip(starts, [*starts[1:], self._block_end(b)], values, strict=True)
+        return found
+
     def assign(self, lo: int, hi: int, value: V) -> None:
         """Set every point of the non-empty ``[lo, hi)`` to *value*."""
         first = bisect_right(self._firsts, lo) - 1
