@@ -172,9 +172,10 @@ What is found in the newest code, and more of it: [findings](findings/hang-with-
 
 ## How fast everything within a bound is gone through
 
-A life goes from create to destroy: memmaps made and touched, reinit, munmap of some of the others, \
-destroy; a shape has as many lives as memmaps. Each from its beginning and looked at in full: **{whole:,.0f} lives a second** and core. With beginnings and ends shared, and \
-what is known to be in order recognised: **{shared:,.0f} a second** and core ({shared / whole:.0f} \
+A life goes from create to destroy: memmaps made and touched, reinit, munmap of some of the \
+others, destroy; a shape has as many lives as memmaps. Each from its beginning and looked at in \
+full: **{whole:,.0f} lives a second** and core. With beginnings and ends shared, and what is \
+known to be in order recognised: **{shared:,.0f} a second** and core ({shared / whole:.0f} \
 times), those that share a beginning counted as if each had been run.
 
 Workers on one machine, `maps=2,points=33` ({cores()} cores):
