@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from bhyvesim.cli.files import read_vm_file, write_whole
+from bhyvesim.cli.interrupted import kept, left_in
 from bhyvesim.cli.params import (
     REVISION,
     Parsed,
@@ -33,7 +34,6 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _DEFAULT = 60.0  # seconds
 _PROGRESS = ".explore.json"
 _MOST_FILES = 10_000
-_MAX_PROGRESS = 256 << 20
 
 
 def _seconds(text: str) -> float:
@@ -124,7 +124,7 @@ def explore(
     target = _target(path, gpt, compare)
     _make_folder(output)
     progress = os.path.join(output, _PROGRESS)
-    left = None if fresh else _left(progress)
+    left = None if fresh else left_in(progress)
     campaign = Campaign(target, _seed(seed, left), _known(known, target.gpt))
     if left is not None:
         try:
@@ -133,18 +133,11 @@ def explore(
             raise UsageError(f"{progress}: {error}, or --fresh") from None
         session.note(f"going on after {campaign.runs:,} runs")
     bounds = Bounds(runs, _DEFAULT if seconds is None and runs is None else seconds)
-    try:
+    with kept(session, progress, lambda: campaign.saved() if campaign.done else None):
         with workers_of(jobs, dask) as workers:
             with _watched(campaign) as tell:
                 campaign.explore(workers, bounds, tell)
             findings = campaign.shrunk(workers)
-    except BaseException:
-        if campaign.done:
-            write_whole(progress, campaign.saved().encode())
-            session.note(f"what was done until here is kept: the same command goes on ({progress})")
-        raise
-    with suppress(FileNotFoundError):
-        os.unlink(progress)
     explored = _explored(campaign, findings, path, output)
     from bhyvesim.cli.pages import show
     from bhyvesim.report.explore import page
@@ -180,19 +173,6 @@ def _make_folder(path: str) -> None:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}: expected a folder to write in") from None
-
-
-def _left(progress: str) -> str | None:
-    """What an interrupted exploration left; None if nothing."""
-    try:
-        with open(progress, encoding="utf-8") as file:
-            return file.read(_MAX_PROGRESS)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{progress}: {error}: expected a file that can be read, or --fresh"
-        ) from None
 
 
 def _seed(seed: int | None, left: str | None) -> int:

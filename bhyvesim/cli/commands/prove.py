@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from bhyvesim.cli.files import write_whole
+from bhyvesim.cli.interrupted import kept, left_in, read_text
 from bhyvesim.cli.pages import show
 from bhyvesim.cli.params import (
     REVISION,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from bhyvesim.report.prove import Proof as ProofRecord
     from bhyvesim.report.prove import Searched
 
-_MAX_BYTES = 1 << 30
 _SLOW = 5000  # lives a second and worker, for the estimate
 _DAY = 86_400
 
@@ -98,7 +97,7 @@ def prove(
     if checked is not None:
         if bound is not None or gpt is not None or production or ept:
             raise click.UsageError("--check says what is proved: expected no bound, no kernel")
-        stored = read_certificate(_read(checked))
+        stored = read_certificate(read_text(checked))
         question = stored.question
     else:
         question = _question(bound, gpt, production=production, ept=ept)
@@ -145,25 +144,18 @@ def _prove(
 
     proof = Proof(question)
     part = None if certificate is None else f"{certificate}.part"
-    if part is not None and os.path.exists(part):
+    left = None if part is None else left_in(part)
+    if left is not None:
         try:
-            proof.resume(_read(part))
+            proof.resume(left)
         except UsageError as error:
             raise UsageError(f"{part}: {error}") from None
         session.note(f"going on after {sum(p.shapes for p in proof.done.values()):,} shapes")
     with workers_of(jobs, dask) as workers:
         _check_size(question, workers.count, yes=yes)
-        try:
+        with kept(session, part, lambda: proof.saved() if proof.done else None):
             with _watched(question.shapes) as tell:
                 proof.go_on(workers, tell)
-        except BaseException:
-            if part is not None and proof.done:
-                write_whole(part, proof.saved().encode())
-                session.note(f"what was proved is kept: the same command goes on ({part})")
-            raise
-    if part is not None:
-        with suppress(FileNotFoundError):
-            os.unlink(part)
     return proof.certificate()
 
 
@@ -175,15 +167,6 @@ def _check_size(question: Question, workers: int, *, yes: bool) -> None:
             f"{question.bound} has {question.shapes:,} shapes, which takes about "
             f"{seconds / _DAY:,.0f} days here: expected a smaller bound, more workers, or --yes"
         )
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read(_MAX_BYTES)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no UTF-8"
-        raise UsageError(f"{path}: {reason}: expected a file of 'prove'") from None
 
 
 @contextmanager
