@@ -133,11 +133,11 @@ def explore(
             raise UsageError(f"{progress}: {error}, or --fresh") from None
         session.note(f"going on after {campaign.runs:,} runs")
     bounds = Bounds(runs, _DEFAULT if seconds is None and runs is None else seconds)
-    with kept(session, progress, lambda: campaign.saved() if campaign.done else None):
-        with workers_of(jobs, dask) as workers:
-            with _watched(campaign) as tell:
-                campaign.explore(workers, bounds, tell)
-            findings = campaign.shrunk(workers)
+    keep = kept(session, progress, lambda: campaign.saved() if campaign.done else None)
+    with keep, workers_of(jobs, dask) as workers:
+        with _watched(campaign) as tell:
+            campaign.explore(workers, bounds, tell)
+        findings = campaign.shrunk(workers)
     explored = _explored(campaign, findings, path, output)
     from bhyvesim.cli.pages import show
     from bhyvesim.report.explore import page

@@ -153,9 +153,9 @@ def _prove(
         session.note(f"going on after {sum(p.shapes for p in proof.done.values()):,} shapes")
     with workers_of(jobs, dask) as workers:
         _check_size(question, workers.count, yes=yes)
-        with kept(session, part, lambda: proof.saved() if proof.done else None):
-            with _watched(question.shapes) as tell:
-                proof.go_on(workers, tell)
+        keep = kept(session, part, lambda: proof.saved() if proof.done else None)
+        with keep, _watched(question.shapes) as tell:
+            proof.go_on(workers, tell)
     return proof.certificate()
 
 
