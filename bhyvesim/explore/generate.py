@@ -93,6 +93,9 @@ class Generator:
         *,
         most: int = SEGMENT >> PAGE_SHIFT,
     ) -> None:
+        self._rng = rng
+        self._most = most
+        self._anchors = [*places, *rng.sample(EDGES, rng.randint(1, 3))]
         ioctls = REVISIONS[gpt].ioctls
         lacking = {
             *(() if ioctls.holds else ("hold", "release")),
