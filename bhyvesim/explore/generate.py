@@ -82,11 +82,19 @@ def kernel(rng: Random, gpt: str) -> Create:
 class Generator:
     """What one run does: some of the kinds of operations, near a few addresses.
 
-    Those are of EDGES, and *places*.
+    Those are of EDGES, and *places*. No memmap has more than *most* pages.
     """
 
-    def __init__(self, rng: Random, gpt: str, places: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        rng: Random,
+        gpt: str,
+        places: Sequence[int] = (),
+        *,
+        most: int = SEGMENT >> PAGE_SHIFT,
+    ) -> None:
         self._rng = rng
+        self._most = most
         self._anchors = [*places, *rng.sample(EDGES, rng.randint(1, 3))]
         ioctls = REVISIONS[gpt].ioctls
         lacking = {
@@ -133,6 +141,7 @@ class Generator:
         start, end = sorted((self._page(), self._page()))
         if rng.random() < 0.3 or start == end:
             end = start + rng.choice(_FEW)
+        end = min(end, start + self._most)
         if maps and rng.random() < 0.5:
             beside, length = rng.choice(maps), end - start
             gap = rng.choice((0, 0, 0, 1, 5))

@@ -29,6 +29,8 @@ from bhyvesim.ops.operation import Operation
 from bhyvesim.prot import ALL
 from bhyvesim.units import GIB, PAGE_SHIFT, PAGE_SIZE
 
+Shows = Callable[[Case], Case | None]  # a case up to where it shows something, if it does
+
 _ROUNDS = 20  # far more than were ever needed
 _ROUND = (512 * GIB, 4 * GIB, GIB, LEAF_SPAN)  # addresses that people know
 
@@ -43,9 +45,17 @@ class Shrunk:
 
 def shrink(case: Case, cause: Cause, *, keep: int = 0) -> Shrunk:
     """The smallest case of *cause* found from *case*, whose first *keep* operations stay."""
-    shrinker = _Shrinker(cause, keep)
+    shrunk = shrink_while(case, partial(reproduced, wanted=cause), keep=keep)
+    assert shrunk is not None, f"{cause} does not come again"
+    return shrunk
+
+
+def shrink_while(case: Case, shows: Shows, *, keep: int = 0) -> Shrunk | None:
+    """The smallest case found from *case* that *shows* what matters; None if it does not itself."""
+    shrinker = _Shrinker(shows, keep)
     small = shrinker.holds(case)
-    assert small is not None, f"{cause} does not come again"
+    if small is None:
+        return None
     for _ in range(_ROUNDS):
         before = small
         for step in _STEPS:
@@ -57,22 +67,22 @@ def shrink(case: Case, cause: Cause, *, keep: int = 0) -> Shrunk:
 
 def tidied(case: Case, cause: Cause) -> Case:
     """*case* without what has nothing to do with *cause*, but every address where it is."""
-    shrinker = _Shrinker(cause, 0)
+    shrinker = _Shrinker(partial(reproduced, wanted=cause), 0)
     return shrinker.fitting_segments(shrinker.without(case))
 
 
 class _Shrinker:
-    def __init__(self, cause: Cause, keep: int) -> None:
-        self.cause = cause
+    def __init__(self, shows: Shows, keep: int) -> None:
+        self.shows = shows
         self.keep = keep
         self.tried = 0
         self._known: dict[Case, Case | None] = {}
 
     def holds(self, case: Case) -> Case | None:
-        """*case* up to where the cause comes; None if it does not."""
+        """*case* up to where it shows what matters; None if it does not."""
         if case not in self._known:
             self.tried += 1
-            self._known[case] = reproduced(case, self.cause)
+            self._known[case] = self.shows(case)
         return self._known[case]
 
     def first(self, candidates: Iterator[Case], otherwise: Case) -> Case:
