@@ -41,5 +41,6 @@ HELPS = {
     "report": "Write a page of HTML on a VM or a crash.",
     "trace": "Print the calls inside the kernel while COMMAND runs.",
     "identify": "Say which kernel a host runs, from what was seen on it.",
+    "lockstep": "Hold another implementation against the model, operation by operation.",
     "replay": "Run recorded operations, and print one result object a line.",
 }

@@ -56,6 +56,7 @@ COMMANDS = {
     "report": ("report", "report"),
     "trace": ("trace", "trace"),
     "identify": ("identify", "identify"),
+    "lockstep": ("lockstep", "lockstep"),
     "replay": ("replay", "replay"),
 }
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from bhyvesim.errors import BadValue
 from bhyvesim.explore.generate import Generator, kernel
 from bhyvesim.explore.trial import Case
+from bhyvesim.kernel.memory import MAX_MEMMAPS
 from bhyvesim.kernel.npt import MAX_TRACKED
 from bhyvesim.kernel.results import MachineState
 from bhyvesim.kernel.revisions.revision import VMSPACE_END
@@ -28,6 +29,7 @@ OBSERVED = ("dump", "stats")  # asked after every operation, so that no sequence
 
 _STEPS = (4, 16)  # operations of a sequence once there are segments, at least and at most
 _ODD = 0.12  # how likely an operation is not quite right
+_FULL = 0.05  # how likely a sequence begins with all slots taken
 _TRIES = 50  # until an operation comes that is not left out
 
 
@@ -62,6 +64,9 @@ class _Maker:
     def operations(self) -> Iterator[Operation]:
         for segment in self._segments():
             yield self._done(segment)
+        if self._rng.random() < _FULL and "mmap_memseg" not in self._plan.left_out:
+            for memmap in self._all_slots():
+                yield self._done(memmap)
         for _ in range(self._rng.randint(*_STEPS)):
             operation = self._next()
             if operation is None:
@@ -75,6 +80,12 @@ class _Maker:
         for segid, name in ((0, ""), (1, "bootrom"), (2, ""), (3, "fbuf")):
             pfn = self._rng.choice((None, None, None, self._rng.randrange(1, 1 << 36)))
             yield ops.AllocMemseg(segid, self._plan.pages << PAGE_SHIFT, name, pfn)
+
+    def _all_slots(self) -> Iterator[Operation]:
+        """All slots taken, and then some that are refused for that or for something else."""
+        for number in range(MAX_MEMMAPS + 3):
+            page = ops.MmapMemseg(2 * number * PAGE_SIZE, 0, 0, PAGE_SIZE, ALL)
+            yield page if number < MAX_MEMMAPS else _odd(self._rng, page, self._plan.pages)
 
     def _next(self) -> Operation | None:
         """An operation, perhaps with an argument that is odd; None where all are left out."""

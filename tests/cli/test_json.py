@@ -104,6 +104,8 @@ def test_a_search(valid, tmp_path):
     assert "hang" in [finding["kind"] for finding in found]
     bound = ("--gpt=14042", "--bound=maps=2,points=9", "--jobs=1", "--format=json")
     assert not valid("prove", "prove", *bound, status=1)["holds"]
+    parted = valid("lockstep", "lockstep", "--against=cat", "--format=json", status=1)["parted"]
+    assert (parted["operation"], parted["op"]) == (1, "create")
 
 
 def test_what_identifies_a_kernel(valid):

@@ -162,7 +162,11 @@ class NeighboursOverlap(Oracle):
     """A memmap may not begin where another ends."""
 
     def mmap_memseg(self, gpa, segid, segoff, len, prot, wired=False):
-        if any(m["gpa"] + m["len"] == gpa for m in self.mappings()) and gpa < TOP and len % PAGE == 0:
+        if (
+            any(m["gpa"] + m["len"] == gpa for m in self.mappings())
+            and gpa < TOP
+            and len % PAGE == 0
+        ):
             raise errno("EFAULT")
         super().mmap_memseg(gpa, segid, segoff, len, prot, wired)
 

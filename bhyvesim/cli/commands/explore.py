@@ -36,7 +36,8 @@ _PROGRESS = ".explore.json"
 _MOST_FILES = 10_000
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
+    """Seconds from ``60s``, ``5m`` or ``2h``. Raises BadValue."""
     number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "s")
     if not (number.isascii() and number.isdigit()) or len(number) > 7 or not int(number):
         raise BadValue(f"{shorten(text)} is no time", "one such as 60s, 5m or 2h")
@@ -64,7 +65,7 @@ def _two(text: str) -> tuple[str, str]:
     "--time",
     "seconds",
     metavar="TIME",
-    type=Parsed("time", _seconds),
+    type=Parsed("time", seconds_of),
     help="60s, 5m, 2h. [default: 60s]",
 )
 @click.option(

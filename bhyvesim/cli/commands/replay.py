@@ -39,7 +39,7 @@ def replay(session: Session, files: tuple[str, ...], check: bool) -> int:
     printing = checker is None and sys.stdout.isatty()  # a bar would stand among the results
     for path in files:
         replayer = Replayer(session.listener, session.recorder)
-        with _lines(path, quiet=printing) as lines:
+        with lines_of(path, quiet=printing) as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     _run_line(replayer, line, path, number, checker)
@@ -104,7 +104,7 @@ def _compact(value: Any) -> str:
 
 
 @contextmanager
-def _lines(path: str, *, quiet: bool) -> Iterator[Iterable[str]]:
+def lines_of(path: str, *, quiet: bool = True) -> Iterator[Iterable[str]]:
     """The lines of a file, one at a time; with a progress bar where a person waits for it."""
     try:
         with _open(path) as (raw, file), _progress(path, file, quiet=quiet) as advance:

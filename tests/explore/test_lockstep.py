@@ -1,0 +1,152 @@
+"""bhyvesim lockstep: another implementation held against the model, and twenty that err."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shlex
+import sys
+from itertools import islice, permutations
+
+import pytest
+
+from bhyvesim.explore.lockstep import Lockstep
+from bhyvesim.explore.sequences import Plan, at_random
+from bhyvesim.explore.ways import Bounds, exhaustive
+from bhyvesim.kernel.revisions import REVISIONS
+from tests.conftest import ROOT
+from tests.explore.oracle_mistakes import MISTAKES
+
+BUILT_IN = tuple(REVISIONS)[:6]
+PEER = (sys.executable, "-m", "tests.explore.peer")
+ORACLE = shlex.join(PEER)
+
+# What is asked first, by mistake: at random if nothing is said here.
+KERNELS = {
+    "GetResets": ("2025",),
+    "TrackingAtOnce": ("2025",),
+    "NoExecuteForgotten": ("2025",),
+    "NewerTwinBehind": ("15844",),
+}
+
+
+@pytest.fixture(autouse=True)
+def from_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_the_oracle_agrees(cli):
+    outcome = cli("lockstep", "--against", ORACLE, "--runs", "150", "--seed", "2")
+    assert outcome.status == 0, outcome.out
+    assert outcome.out.startswith("no difference in 150 sequences of ")
+    outcome = cli("lockstep", "--against", ORACLE, "--exhaustive", "maps=2,points=4")
+    assert (outcome.status, outcome.err) == (0, "")
+    ways = Bounds(2, 4).ways() * len(BUILT_IN) * 4
+    assert f"no difference in {ways} sequences" in outcome.out
+
+
+def test_there_are_twenty():
+    assert len(MISTAKES) == 20
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_every_mistake_is_found(name):
+    kernels = KERNELS.get(name, BUILT_IN)
+    cases = exhaustive(kernels, Bounds(2, 5)) if name == "NewerTwinBehind" else None
+    with Lockstep([*PEER, "--mistake", name], 30) as others:
+        for case in cases or islice(at_random(Plan(kernels, 1)), 700):
+            found = others.check(case)
+            if found is not None:
+                assert found.divergence.wrong is not None
+                assert found.steady
+                assert len(found.case.operations) <= 15
+                return
+    raise AssertionError("not found")
+
+
+def test_ways_are_all_there_are():
+    for maps, points in ((1, 4), (2, 4), (2, 5), (3, 6)):
+        bounds = Bounds(maps, points)
+        ways = list(bounds.spans())
+        assert len(ways) == len(set(ways)) == bounds.ways()
+        for way in ways:
+            assert all(a[1] <= b[0] or b[1] <= a[0] for a, b in permutations(way, 2))
+
+
+def test_a_divergence_is_told(cli):
+    outcome = cli("lockstep", "--against", f"{ORACLE} --mistake CountsOnePageLess", "--seed", "1")
+    assert outcome.status == 1
+    lines = outcome.out.splitlines()
+    assert lines[0].endswith("table level 1 at 0x0: count 0, expected 1")
+    assert lines[0].startswith("operation 3 (mmap_memseg), ")
+    operations = [json.loads(line) for line in lines if line.startswith("{")]
+    assert [operation["op"] for operation in operations] == [
+        "create",
+        "alloc_memseg",
+        "mmap_memseg",
+    ]
+
+
+PROGRAMS = {
+    "dies": ("import sys; sys.exit('oh \\x1b[31mdear')", "it ended with status 1"),
+    "hangs": ("import time; time.sleep(60)", "no answer within 0.5 s"),
+    "talks nonsense": ("print('42 is the answer', flush=True); input()", "no JSON: 42 is"),
+    "answers a list": ("print('[1]', flush=True); input(); input()", "no JSON object: [1]"),
+    "says too much": ("print('x' * 10_000_000, flush=True); input()", "a line of more than"),
+    "says nothing more": ("import os, time; os.close(1); time.sleep(60)", "it closed its output"),
+}
+
+
+@pytest.mark.parametrize("what", PROGRAMS)
+def test_one_that_gives_no_answer_is_a_finding(cli, what):
+    program, words = PROGRAMS[what]
+    waiting = f"input()\n{program}"
+    command = shlex.join([sys.executable, "-c", waiting])
+    outcome = cli("lockstep", "--against", command, "--timeout", "0.5", "--runs", "3")
+    assert outcome.status == 1, outcome.err
+    assert words in outcome.out
+    assert "\x1b" not in outcome.out
+    assert len(outcome.out) < 3000
+    if what == "dies":
+        assert "its errors, at last:" in outcome.out
+        assert "oh \\e[31mdear" in outcome.out
+
+
+def test_vectors_are_saved_and_replayed(cli, tmp_path):
+    path = tmp_path / "v.jsonl.gz"
+    saved = cli("lockstep", "--save", str(path), "--runs", "20", "--gpt", "2025")
+    assert (saved.status, saved.out) == (0, "")
+    assert "20 sequences with the model's answers" in saved.err
+    assert len(gzip.decompress(path.read_bytes()).splitlines()) == 20
+    assert cli("replay", "--check", str(path)).status == 0
+    again = cli("lockstep", "--against", ORACLE, str(path))
+    assert again.status == 0
+    assert "no difference in 20 sequences" in again.out
+
+
+def test_operations_that_it_lacks_are_left_out(cli):
+    outcome = cli(
+        *("lockstep", "--against", f"{ORACLE} --mistake GetResets", "--gpt", "2025"),
+        *("--runs", "60", "--leave-out", "npt_op", "--leave-out", "stats"),
+    )
+    assert outcome.status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "missing --against CMD"),
+        (["--against", "/nowhere/at/all"], "/nowhere/at/all: No such file"),
+        (["--against", "'"], "no closing quotation"),
+        (["--against", "cat", "--runs", "1", "--time", "5s"], "expected one of FILES"),
+        (["--against", "cat", "--leave-out", "fly"], "--leave-out 'fly' is no operation"),
+        (["--against", "cat", "--exhaustive", "maps=9,points=3"], "9 maps between 3 points"),
+        (["--against", "cat", "/nowhere"], "/nowhere: No such file"),
+        (["--save", "x", "--time", "5s"], "--save with --time"),
+    ],
+)
+def test_bad_input(cli, arguments, words):
+    outcome = cli("lockstep", *arguments)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert words in outcome.err
+    assert outcome.err.count("\n") == 1
