@@ -15,6 +15,7 @@ from bhyvesim.report import (
     bisect,
     contents,
     crash,
+    crash_read,
     diff,
     explain,
     explore,
@@ -75,6 +76,7 @@ DOCUMENTS: dict[str, type] = {
     "bisect": bisect.Bisected,
     "check": findings.Reviewed,
     "import": imports.ImportedAll,
+    "import-crash": crash_read.CrashRead,
     "identify": identify.Identified,
 }
 
