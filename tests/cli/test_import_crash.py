@@ -144,6 +144,7 @@ NOT_SO = {
     ),
     "two": (CONSOLE + FMDUMP, "2 crashes: expected --pick with one of 1 (line 1: assertion", 2),
     "two-alike": (CONSOLE + CONSOLE.replace("120: ", "999: "), "2 crashes", 2),
+    "another-guests-map": (CONSOLE + MAP, "the memory map has no memmap [0x100000000, 0xbd4", 2),
     "bad-map": (CONSOLE + MAP.replace("3072MB", "x"), "expected such as 3072MB", 2),
     "only-a-header": ("> ::status\nbhyve\n", "a panic, without its message or stack", 2),
 }
@@ -197,9 +198,45 @@ def test_a_hang_is_told_by_its_stack(cli, vm_file, tmp_path):
 
 
 def test_a_guest_that_does_not_come_to_it_is_not_claimed(crash):
-    status, vm, told = crash(CONSOLE + MAP)
+    status, vm, told = crash(MESSAGES + MAP)
     assert (status, vm["memory"]) == (1, "8G")
     assert "by its text, but this VM does not come to it when it is run" in told
+
+
+def test_the_map_of_the_big_guest(crash):
+    status, vm, told = crash(CONSOLE + MAP.replace("5120MB", " 753GB"))
+    assert (status, vm) == (0, BIG)
+    assert "Assumed" not in told
+
+
+def test_the_memmap_across_a_line_was_made_last(cli, vm_file, tmp_path):
+    twice = (
+        "panic message: assertion failed: next_sibling->vgn_gpa > child->vgn_gpa "
+        "(0x8000000000 > 0x8000000000), file: ../../intel/io/vmm/vmm_gpt.c, line: 389\n"
+        "fffff7883444a770 vmm_gpt_node_add+0x10(fffffcfa31f6bcc0, 1, 2)\n"
+        "fffff7883444a880 vm_mmap_memseg+0xfe(fffffcfb7d3cf000, 7fffffe000, 0, 0, 3000, 7)\n"
+    )
+    rows = (
+        f"{MAP.splitlines()[0]}\n7FFFFFE000  12KB        sysmem      0           RWX\n"
+        "8000002000  4096B       sysmem      0           RWX\n"
+    )
+    scenario = tmp_path / "scenario.yaml"
+    path = vm_file(twice + rows, "foreign")
+    status, out, _ = cli("import", path, "--scenario", scenario)
+    assert status == 0, out
+    assert "Run here, this VM comes to the same on 15844." in out
+    assert "0 failed" in cli("run", scenario).err
+
+
+def test_a_page_that_may_not_be_read(crash):
+    unreadable = (
+        "assertion failed: (prot & PROT_READ) != 0, file: ../../i86pc/io/vmm/vmm_sol_rvi.c, "
+        "line: 221\n\nfffff7883444a770 vmm:rvi_ops_map+1a ()\n"
+    )
+    rows = f"{MAP.splitlines()[0]}\n0           4096KB      sysmem      0           -W-\n"
+    status, _, told = crash(unreadable + rows)
+    assert status == 0, told
+    assert "Cause: panic E of 13932 and 14042" in told
 
 
 def test_another_memmap_stands_alone(crash):

@@ -12,6 +12,7 @@ from bhyvesim.config.importers.crash.reader import Crash, Reader
 from bhyvesim.config.importers.crash.shape import shape_of
 from bhyvesim.config.importers.draft import Draft, Found
 from bhyvesim.config.importers.source import MAX_BYTES, ImportProblem, Source
+from bhyvesim.kernel.pte.format import pfn_of
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.text import clean
 from bhyvesim.units import shorten
@@ -115,6 +116,9 @@ class Told:
         yield f"Cause: {self.known.stop.name} of {_listed(self.on)}: " + (
             f"{_CAUSES.get(self.known.stop.letter, 'as this revision has it')}."
         )
+        if self.known.stop.letter == "A" and self.known.values is not None:
+            entry, _ = self.known.values
+            yield f"The entry that was left: {entry:#x}, of the page with PFN {pfn_of(entry):#x}."
 
     def _how_sure(self) -> Iterator[str]:
         if self.known is None:

@@ -14,7 +14,7 @@ from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.kernel.revisions.revision import VMSPACE_END
 from bhyvesim.span import Span
 from bhyvesim.units import GIB, MIB, PAGE_SIZE, format_size
-from bhyvesim.vm.layouts import HIGHMEM_BASE, LOWMEM_LIMIT, ROM_END, Layout
+from bhyvesim.vm.layouts import HIGHMEM_BASE, LAYOUTS, LOWMEM_LIMIT, ROM_END, Layout
 from bhyvesim.vm.spec import SegmentSpec
 
 _ROM = 2 * MIB
@@ -42,6 +42,8 @@ def shape_of(reader: Reader, crash: Crash, known: Known, source: str) -> Draft |
     _processor(draft, crash)
     if reader.rows:
         described(reader.rows, draft)
+        if known.stop.letter in ("C", "D"):
+            _check_map(draft, crash, known)
         if len(reader.crashes) > 1:
             draft.assumed.append("the memory map is taken for that of this crash's VM")
         return draft
@@ -50,6 +52,39 @@ def shape_of(reader: Reader, crash: Crash, known: Known, source: str) -> Draft |
     if known.stop.letter == "A" and "13932" in known.revisions:
         return _after_the_rom(draft, crash, known)
     return None
+
+
+def _check_map(draft: Draft, crash: Crash, known: Known) -> None:
+    """The map has the memmap that was to be made; of several, it was made last.
+
+    Lengths are compared as loosely as bhyvectl prints them. Raises ImportProblem.
+    """
+    asked = asked_of(crash, known, _MADE)
+    end, _ = known.values or (None, None)
+    wanted = asked[0].span if asked else None
+    if known.stop.letter == "C" and wanted is None and end is not None and end > HIGHMEM_BASE:
+        wanted = Span(HIGHMEM_BASE, end)
+    layout = draft.layout or LAYOUTS[draft.vmm](draft.memory, draft.bootrom, {})
+    if wanted is None:
+        return
+    there = [i for i, m in enumerate(layout.mappings) if _alike(m, wanted)]
+    if not there:
+        raise ImportProblem(
+            draft.source,
+            crash.line,
+            f"the memory map has no memmap {wanted}, which the crash was about",
+            "the map of the VM that crashed",
+        )
+    if draft.layout is not None:
+        mappings = list(layout.mappings)
+        mappings.append(mappings.pop(there[0]))
+        draft.layout_origins.append(draft.layout_origins.pop(there[0]))
+        draft.layout = Layout(layout.segments, tuple(mappings))
+
+
+def _alike(memmap: Memmap, span: Span) -> bool:
+    length = span.end - span.start
+    return memmap.gpa == span.start and abs(memmap.length - length) <= length // 1000
 
 
 def asked_of(crash: Crash, known: Known, functions: tuple[str, ...]) -> list[Asked]:
@@ -134,6 +169,12 @@ def _after_the_rom(draft: Draft, crash: Crash, known: Known) -> Draft | None:
         "memory of 4G: the text does not tell it, and any VM with highmem after its ROM does so"
     )
     draft.assumed.append("Propolis' layout: nothing names the VMM")
+    others = [name for name in known.revisions if name != "13932"]
+    if others:
+        draft.assumed.append(
+            f"revision 13932: on {' and '.join(others)} a VM comes to it "
+            "where two memmaps share a leaf of 2M"
+        )
     if asked:
         draft.bootrom = ROM_END - asked[0].span.start
         draft.bootrom_origin = f"{asked[0].function}, line {_line_of(crash, asked[0].function)}"
