@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
-from bhyvesim.report.model import Note
+from bhyvesim.report.model import Note, one_of
 
 
 class CrashOutcome(NamedTuple):
     """What the VM's life came to on a kernel."""
 
     kernel: str
+    cpu: Annotated[str, one_of(("amd", "intel"))]
     outcome: Annotated[str, Note(meaning="ok, or why it is not safe.")]
 
 

@@ -15,7 +15,9 @@ from bhyvesim.text import clean
 
 if TYPE_CHECKING:
     from bhyvesim.config.importers.crash.findings import Told
-    from bhyvesim.report.crash_read import CrashRead
+    from bhyvesim.config.importers.crash.proof import Proof
+    from bhyvesim.config.importers.draft import Draft
+    from bhyvesim.report.crash_read import CrashOutcome, CrashRead
 
 
 @contextmanager
@@ -83,8 +85,16 @@ def _json(told: Told) -> str:
     return document(_record(told))
 
 
+def _outcomes(draft: Draft, proof: Proof) -> Iterator[CrashOutcome]:
+    from bhyvesim.report.crash_read import CrashOutcome
+
+    for cpu, lives in ((draft.cpu or "amd", proof.lives), ("intel", proof.intel)):
+        for life in lives:
+            yield CrashOutcome(life.kernel.name, cpu, life.outcome)
+
+
 def _record(told: Told) -> CrashRead:
-    from bhyvesim.report.crash_read import CrashOutcome, CrashRead
+    from bhyvesim.report.crash_read import CrashRead
 
     known, proof, draft = told.known, told.proof, told.draft
     return CrashRead(
@@ -99,10 +109,7 @@ def _record(told: Told) -> CrashRead:
         doubt=None if known is None else known.doubt or None,
         assumed=tuple(told.assumed),
         safe=told.safe,
-        kernels=tuple(
-            CrashOutcome(life.kernel.name, life.outcome)
-            for life in (() if proof is None else proof.lives)
-        ),
+        kernels=() if proof is None or draft is None else tuple(_outcomes(draft, proof)),
         findings=tuple(told.notes()),
         verdict=told.verdict(),
         vm=None if draft is None else draft.text(),

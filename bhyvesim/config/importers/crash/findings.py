@@ -141,10 +141,16 @@ class Told:
         for life in self.proof.lives:
             if life.outcome != "ok":
                 yield f"Not safe on {life.kernel.name}: {life.outcome}."
+        on_amd = {life.kernel: life.outcome for life in self.proof.lives}
+        for life in self.proof.intel:
+            if life.outcome not in ("ok", on_amd[life.kernel]):
+                yield f"Not safe on {life.kernel.name}, on Intel: {life.outcome}."
+        if self.known is not None and self.known.stop.letter:
+            yield "Not counted: kernels from 13896 on hang if a page is held at an unmap (BV115)."
 
     def _now(self) -> Iterator[str]:
         if self.known is None:
-            yield "Now: look for it in the kernel's own bugs; 'bhyvesim identify' knows no more."
+            yield "Now: look for it among the kernel's own bugs."
             return
         advice = _ADVICE.get(self.known.stop.letter)
         if advice:
@@ -199,6 +205,10 @@ def tell(reader: Reader, crash: Crash, source: str, vm: str | None = None) -> To
         return told
     draft.name, draft.name_origin = (vm, "--vm") if vm else ("crashed", "none is given")
     told.draft, told.proof = draft, prove(draft, known, crash)
+    if told.proof.only_on_intel(known):
+        draft.cpu, draft.cpu_origin = "intel", "assumed: it comes to this panic only there"
+        draft.assumed.append("an Intel host: on AMD this VM does not come to it")
+        told.proof = prove(draft, known, crash)
     told.assumed = list(draft.assumed)
     draft.notes = [*told.notes(), *draft.notes]
     return told

@@ -40,30 +40,54 @@ class Life(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """The steps, and the lives of one VM on all kernels, oldest first, DEBUG before production."""
+    """The steps, and the lives of one VM on all kernels, oldest first, DEBUG before production.
+
+    ``intel``: those on Intel hosts, where nothing tells the processor and ``lives`` are on AMD.
+    """
 
     steps: tuple[Step, ...]
     lives: tuple[Life, ...]
+    intel: tuple[Life, ...] = ()
 
     def reproduced(self, known: Known) -> tuple[str, ...]:
         """Those of the revisions that were meant on which the model comes to the same stop."""
-        came = {life.kernel.gpt for life in self.lives if life.letter == known.stop.letter}
+        came = {
+            life.kernel.gpt
+            for life in (*self.lives, *self.intel)
+            if life.letter == known.stop.letter
+        }
         return tuple(name for name in known.revisions if name in came)
+
+    def only_on_intel(self, known: Known) -> bool:
+        """Whether the model comes to the same stop, and on Intel hosts alone."""
+        on_amd = Proof(self.steps, self.lives).reproduced(known)
+        return not on_amd and bool(self.reproduced(known))
 
     def safe(self) -> tuple[str, ...]:
         """The revisions on which neither build comes to harm."""
-        harmed = {life.kernel.gpt for life in self.lives if life.outcome != "ok"}
+        harmed = {life.kernel.gpt for life in (*self.lives, *self.intel) if life.outcome != "ok"}
         return tuple(name for name in REVISIONS if name not in harmed)
 
 
 def prove(draft: Draft, known: Known, crash: Crash) -> Proof:
     """Run the VM of *draft* on every kernel, the way in which *known* comes about."""
-    spec = load(draft.text(), f"the description of {draft.source}")
+    text = draft.text()
+    steps, lives = _lives(text, draft.source, known, crash)
+    intel: tuple[Life, ...] = ()
+    if not draft.cpu:
+        _, intel = _lives(f"{text}cpu: intel\n", draft.source, known, crash)
+    return Proof(steps, lives, intel)
+
+
+def _lives(
+    text: str, source: str, known: Known, crash: Crash
+) -> tuple[tuple[Step, ...], tuple[Life, ...]]:
+    spec = load(text, f"the description of {source}")
     kernels = [KernelChoice(name, debug) for name in REVISIONS for debug in (True, False)]
-    scenario = life_on(kernels, spec, draft.source)
+    scenario = life_on(kernels, spec, source)
     scenario = replace(scenario, steps=_way(scenario.steps, known, crash, spec))
     lives = [_live(scenario, index, kernel) for index, kernel in enumerate(kernels)]
-    return Proof(scenario.steps, tuple(lives))
+    return scenario.steps, tuple(lives)
 
 
 def _way(steps: tuple[Step, ...], known: Known, crash: Crash, spec: VmSpec) -> tuple[Step, ...]:
