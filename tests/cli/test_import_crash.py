@@ -90,6 +90,14 @@ SAME = {
     "cut-stack": MDB.partition(", 2, 0, bc4")[0] + "\n",
     "fmdump": f"  panicstr = {MESSAGE}\n  panicstack = fffffffffbdcd481 () | "
     "vmm:vmm_gpt_populate_region+d3 () | vmm:vmspace_map+ee () | \n",
+    "among-other-lines": prefixed(CONSOLE, SYSLOG).replace(
+        "\n", "\nAug 28 09:43:45 host sshd[12]: [ID 800047 auth.info] Accepted publickey\n"
+    ),
+    "header-alone": CONSOLE.replace(": assertion", ":\nassertion"),
+    "header-and-another-line": "\n".join(
+        f"Aug 28 09:43:45 host {line}"
+        for line in CONSOLE.replace(": assertion", ":\nsshd[12]: hello\nassertion").splitlines()
+    ),
     "savecore": f"{SYSLOG}reboot after panic: {MESSAGE}\n",
     "two-forms": CONSOLE + MDB,
     "with-savecore": CONSOLE + f"\nAug 28 09:50:00 host savecore: reboot after panic: {MESSAGE}\n",
@@ -281,6 +289,40 @@ def test_long_logs_are_streamed(crash):
     noise = f"{SYSLOG}nothing of note happened here, once more\n" * 40_000
     status, vm, _ = crash(noise + prefixed(CONSOLE, SYSLOG) + noise)
     assert (status, vm) == (0, BIG)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "> " * 4000,
+        "#1 " + "()" * 4000,
+        "() at " + "a" * 8000,
+        "a" * 8000 + "+1 (",
+        "panic: " * 1100,
+        "assertion failed: " * 400,
+        ", file: x" * 800 + "assertion failed: x",
+        "panic[cpu1]/thread=ff:" * 300,
+        "panicstack = " + "f+1 ()|" * 1000,
+        "Aug 28 09:43:45 " * 500 + "panic",
+        "x" * (1 << 20),
+    ],
+    ids=range(11),
+)
+def test_hostile_lines_take_no_time(cli, vm_file, line):
+    from time import perf_counter
+
+    start = perf_counter()
+    assert cli("import", vm_file(f"{line}\n" * 200, "foreign")).status in (1, 2)
+    assert perf_counter() - start < 10
+
+
+def test_a_cut_or_lost_piece_never_makes_another_vm(crash):
+    lines = CONSOLE.splitlines()
+    for number, line in enumerate(lines[:4]):
+        for cut in range(0, len(line), 5):
+            rest = [*lines[:number], line[:cut], line[cut + 1 :], *lines[number + 1 :]]
+            _, vm, told = crash("\n".join(rest))
+            assert vm in (None, BIG), told
 
 
 def test_nothing_from_outside_is_printed_raw(crash):

@@ -31,8 +31,8 @@ _FIELD = re.compile(
 )
 _FOREIGN = {
     "FreeBSD": re.compile(
-        r"KDB: stack backtrace|#\d+ +(?:0x[0-9a-f]+ at |\S+\(.*\) at /)|^db> |"
-        r"\w+\(\) at \w+\+0x|panic: .* @ /|cpuid = \d+$|--- trap 0x"
+        r"KDB: stack backtrace|#\d+ +(?:0x[0-9a-f]+ at |\S{1,200}\([^)]{0,500}\) at /)|^db> |"
+        r"\(\) at \w{1,100}\+0x|panic: .{1,500} @ /|cpuid = \d+$|--- trap 0x"
     ),
     "Linux": re.compile(
         r"Kernel panic - not syncing|Call Trace:|RIP: \d{4}:|BUG: (?:unable|kernel|soft)|Oops: "
@@ -80,6 +80,7 @@ class Reader:
         self._in_map = False
         self._thread = ""  # that of a panic whose message is to come
         self._waiting = False  # for the message after a panic's first line
+        self._guessed = False  # the message is just the line after a panic's first line
         self._joining = False  # the message may go on
         self._open = ""  # a frame whose arguments go on
 
@@ -154,6 +155,9 @@ class Reader:
         self._waiting = False
         text = text.strip()[:_MAX_MESSAGE]
         now = self._now
+        if self._guessed and not now.frames:
+            now.parts = []
+        self._guessed = False
         differs = bool(now.parts) and not _same(now.message, text)
         if differs or (form in ("status", "fma") and form in now.forms):
             self._begin()
@@ -213,6 +217,7 @@ class Reader:
             self._joining = False
         elif self._waiting:
             self._message(text, "")
+            self._guessed = True
         elif self._joining and len(self._now.parts) < _MAX_PARTS:
             self._now.parts.append(text[:_MAX_MESSAGE])
         else:
