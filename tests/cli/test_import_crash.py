@@ -338,6 +338,15 @@ def test_our_own_files_are_no_crashes(cli, vm_file):
     assert "a VM description already" in cli("import", vm_file(out, "again.yaml")).err
 
 
+def test_what_only_quotes_a_panic_is_no_crash(cli, vm_file):
+    zone = (
+        '{"alias": "web", "brand": "bhyve", "ram": 4096,\n'
+        f' "description": "panic message: {MESSAGE}"}}\n'
+    )
+    status, out, _ = cli("import", vm_file(zone, "zone.json"))
+    assert (status, yaml.safe_load(out)["memory"]) == (0, "4G")
+
+
 def test_among_many_files(cli, vm_file, tmp_path):
     paths = [vm_file(MDB, "a"), vm_file(MESSAGES, "b")]
     status, out, err = cli("import", *paths, "--check")

@@ -29,10 +29,22 @@ def opened(path: str) -> Iterator[BinaryIO]:
     try:
         file = open(path, "rb")  # noqa: SIM115 - closed below
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"{path}: {reason}: expected a readable file") from None
+        raise _unreadable(path, error) from None
     with file:
         yield file
+
+
+def read_head(stream: BinaryIO, path: str, size: int) -> bytes:
+    """The first *size* bytes of *stream*, or fewer. Raises UsageError."""
+    try:
+        return stream.read(size)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: str, error: OSError | ValueError) -> UsageError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return UsageError(f"{path}: {reason}: expected a readable file")
 
 
 def import_crash(

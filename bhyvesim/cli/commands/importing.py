@@ -116,12 +116,12 @@ def _import_one(
     fmt: Format | None,
 ) -> int:
     """One file: a crash however long it is, anything else within bounds."""
-    from bhyvesim.cli.commands.import_crash import import_crash, opened
+    from bhyvesim.cli.commands.import_crash import import_crash, opened, read_head
     from bhyvesim.config.importers.sniff import is_crash
     from bhyvesim.config.importers.source import MAX_BYTES
 
     with opened(source) as stream:
-        head = stream.read(MAX_BYTES + 1)
+        head = read_head(stream, source, MAX_BYTES + 1)
         if is_crash(head, kind) or (kind is None and len(head) > MAX_BYTES):
             return import_crash(
                 session,

@@ -22,7 +22,8 @@ _FORMS = (
     ("savecore", re.compile(r"reboot after panic: ?(?P<rest>.*)")),
 )
 _STACK = re.compile(r"panicstack = ?(?P<rest>.*)")
-_ASSERTION = re.compile(r"assertion failed: ?.*")
+# Nothing, or a few words and a colon, may stand before it: in a quotation, it is no panic.
+_ASSERTION = re.compile(r"(?:[\w.()\[\] -]{1,60}: *)?(?P<rest>assertion failed: ?.*)")
 _WHOLE = re.compile(r", ?file: ?\S+, ?line: ?\d+")
 _SYSTEM = re.compile(r"operating system: ?(?P<rest>.*)")
 _FIELD = re.compile(
@@ -126,17 +127,17 @@ class Reader:
             self._header(header["thread"], header["rest"])
             return True
         for form, pattern in _FORMS:
-            match = pattern.search(text)
+            match = pattern.match(text)
             if match is not None:
                 self._message(match["rest"], form)
                 return True
-        stack = _STACK.search(text)
+        stack = _STACK.match(text)
         if stack is not None:
             self._frames(stack["rest"])
             return True
-        assertion = _ASSERTION.search(text)
-        if assertion is not None and (not assertion.start() or _WHOLE.search(text)):
-            self._message(assertion[0], "" if self._waiting else "text")
+        assertion = _ASSERTION.match(text)
+        if assertion is not None:
+            self._message(assertion["rest"], "" if self._waiting else "text")
             return True
         return False
 
