@@ -15,6 +15,7 @@ from bhyvesim.report import (
     bisect,
     contents,
     crash,
+    crash_read,
     diff,
     explain,
     explore,
@@ -77,6 +78,7 @@ DOCUMENTS: dict[str, type] = {
     "lockstep": lockstep.Compared,
     "check": findings.Reviewed,
     "import": imports.ImportedAll,
+    "import-crash": crash_read.CrashRead,
     "identify": identify.Identified,
 }
 

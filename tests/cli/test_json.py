@@ -114,6 +114,15 @@ def test_what_identifies_a_kernel(valid):
     valid("identify", "identify", "--errno=hold=E2BIG", "--format=json", status=1)
 
 
+def test_what_a_crash_tells(valid, vm_file):
+    samples = Path(__file__).parents[2] / "examples" / "crashes"
+    read = valid("import-crash", "import", str(samples / "propolis-756g.txt"), "--format=json")
+    assert read["verdict"].startswith("panic C of 15844")
+    unknown = vm_file("panic[cpu0]/thread=ff: BAD TRAP: type=e\n", "crash.txt")
+    read = valid("import-crash", "import", unknown, "--format=json", status=1)
+    assert (read["cause"], read["vm"]) == (None, None)
+
+
 def test_every_document_is_tried():
     here = Path(__file__).read_text(encoding="utf-8")
     tried = set(re.findall(r'valid\(\s*"([a-z-]+)"', here)) | set(

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from bhyvesim.cli.files import check_name, file_size, label_of, read_bytes, write_text
+from bhyvesim.cli.files import check_name, file_size, label_of, write_text
 from bhyvesim.cli.params import format_option, vm_option
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.config.importers.kinds import KINDS
@@ -35,6 +35,9 @@ def _set_verbose(ctx: click.Context, param: click.Parameter, wanted: bool) -> No
 @click.option(
     "--pick", metavar="N", type=click.IntRange(1), help="The Nth VM of a file with several."
 )
+@click.option(
+    "--scenario", metavar="FILE", help="Of a crash: a new file, a scenario over all revisions."
+)
 @click.option("--check", is_flag=True, help="Review what was read, as 'bhyvesim check' does.")
 @click.option(
     "--verbose",
@@ -52,6 +55,7 @@ def import_vm(
     kind: str | None,
     output: str | None,
     pick: int | None,
+    scenario: str | None,
     check: bool,
     fmt: Format | None,
 ) -> int:
@@ -64,6 +68,12 @@ def import_vm(
     size of the memory is refused; only of an illumos zone without ram is the brand's
     default taken, and said.
 
+    Reads a crash, too: mdb's ::status and $C, a console's panic, the same in syslog,
+    fmdump -Vp, with --get-memmap beside it or without. The findings are comments at the
+    head: which known cause it is, what had to be assumed, on which kernels the VM is safe,
+    what to do. Exit status 1 when the panic is not known, or nothing tells of the VM's
+    memory, or the VM does not come to it when it is run.
+
     Of several files, a folder, or with --check, a table tells what became of each. Exit
     status 2 when a file could not be read; else, with --check, 1 for warnings and errors.
     """
@@ -72,10 +82,9 @@ def import_vm(
     several = len(sources) > 1 or os.path.isdir(sources[0])
     into_folder = output is not None and (os.path.isdir(output) or output.endswith("/"))
     if not (several or into_folder or check):
-        if fmt is not None:
-            raise UsageError("--format with one file: expected several, a folder, or --check")
-        _import_one(session, sources[0], kind, output, pick)
-        return 0
+        return _import_one(session, sources[0], kind, output, pick, scenario, fmt)
+    if scenario is not None:
+        raise UsageError("--scenario with several files, a folder, or --check: expected one crash")
     if several:
         _refuse_for_several(session, output, pick, check)
     from bhyvesim.cli.commands.import_many import Batch
@@ -98,14 +107,53 @@ def _refuse_for_several(
 
 
 def _import_one(
-    session: Session, source: str, kind: str | None, output: str | None, pick: int | None
+    session: Session,
+    source: str,
+    kind: str | None,
+    output: str | None,
+    pick: int | None,
+    scenario: str | None,
+    fmt: Format | None,
+) -> int:
+    """One file: a crash however long it is, anything else within bounds."""
+    from bhyvesim.cli.commands.import_crash import import_crash, opened, read_head
+    from bhyvesim.config.importers.sniff import is_crash
+    from bhyvesim.config.importers.source import MAX_BYTES
+
+    with opened(source) as stream:
+        head = read_head(stream, source, MAX_BYTES + 1)
+        if is_crash(head, kind) or (kind is None and len(head) > MAX_BYTES):
+            return import_crash(
+                session,
+                source,
+                head,
+                stream,
+                output=output,
+                scenario=scenario,
+                pick=pick,
+                fmt=fmt,
+            )
+    if fmt is not None:
+        raise UsageError("--format with one file: expected several, a folder, or --check")
+    if scenario is not None:
+        raise UsageError("--scenario: expected the text of a crash")
+    _describe(session, head, label_of(source), kind, output, pick)
+    return 0
+
+
+def _describe(
+    session: Session,
+    data: bytes,
+    label: str,
+    kind: str | None,
+    output: str | None,
+    pick: int | None,
 ) -> None:
     from bhyvesim.config.importers.draft import meaningless
     from bhyvesim.config.importers.sniff import choose, find
     from bhyvesim.config.vm import load
 
-    label = label_of(source)
-    found = find(read_bytes(source), label, kind, file_size, session.vm)
+    found = find(data, label, kind, file_size, session.vm)
     draft = choose(found, label, pick).read()
     text = draft.text(verbose=session.verbose)
     load(text, f"the description of {label}")

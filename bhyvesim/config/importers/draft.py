@@ -27,6 +27,8 @@ class Draft:
     memory_line: int = 1
     bootrom: int = 0
     bootrom_origin: str = ""
+    cpu: str = ""  # amd or intel; empty where nothing tells
+    cpu_origin: str = ""
     layout: Layout | None = None  # instead of vmm, memory and bootrom
     layout_origins: list[str] = field(default_factory=list)  # one a mapping
     notes: list[str] = field(default_factory=list)  # for the comments at the top
@@ -41,9 +43,14 @@ class Draft:
             lines += [f"# Ignored: {_comment(what)}" for what in self.ignored]
         elif self.ignored:
             lines.append(f"# {meaningless(len(self.ignored))}")
-        lines.append("# Of which make the processor is, is not known: on Intel, add cpu: intel.")
+        if not self.cpu:
+            lines.append(
+                "# Of which make the processor is, is not known: on Intel, add cpu: intel."
+            )
         name = json.dumps(self.name, ensure_ascii=False)
         lines.append(_line("name", name, self.name_origin))
+        if self.cpu:
+            lines.append(_line("cpu", self.cpu, self.cpu_origin))
         if self.layout is None:
             lines.append(_line("vmm", self.vmm, "its layout of segments and slots"))
             lines.append(_line("memory", format_size(self.memory), self.memory_origin))

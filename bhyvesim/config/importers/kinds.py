@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # The module that reads each; it is imported when a file needs it, not before.
 KINDS = {
+    "crash": "crash.findings",
     "memmap": "memmap",
     "bhyve-config": "bhyve_config",
     "bhyve-command": "script",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -61,15 +62,26 @@ def read(source: Source) -> list[Found]:
 
 def _read(lines: list[str], source: str) -> Draft:
     """The VM with that memory map. Raises ImportProblem."""
-    rows, segs, ignored = listing(lines, source)
-    draft = Draft(source, "bhyvectl --get-memmap", ignored=ignored)
-    _check_overlaps(rows, source)
-    _arrange(draft, rows, segs)
+    draft = Draft(source, "bhyvectl --get-memmap")
+    described(enumerate(lines, start=1), draft)
     return draft
 
 
 def listing(lines: list[str], source: str) -> Listing:
-    """What is printed there. Raises ImportProblem.
+    """What is printed there. Raises ImportProblem."""
+    return listing_of(enumerate(lines, start=1), source)
+
+
+def described(numbered: Iterable[tuple[int, str]], draft: Draft) -> None:
+    """Put the VM whose map is printed there into *draft*. Raises ImportProblem."""
+    rows, segs, ignored = listing_of(numbered, draft.source)
+    draft.ignored += ignored
+    _check_overlaps(rows, draft.source)
+    _arrange(draft, rows, segs)
+
+
+def listing_of(numbered: Iterable[tuple[int, str]], source: str) -> Listing:
+    """What is printed in lines that have their numbers. Raises ImportProblem.
 
     What stands before a head, or after the rows that follow it, is other output: it is
     named as ignored.
@@ -78,7 +90,8 @@ def listing(lines: list[str], source: str) -> Listing:
     segs: dict[int, tuple[int, str]] = {}
     ignored: list[str] = []
     section = ""
-    for number, line in enumerate(lines, start=1):
+    number = 1
+    for number, line in numbered:
         words = tuple(line.split())
         if words == MAP_HEADER:
             section = "map"
@@ -95,7 +108,7 @@ def listing(lines: list[str], source: str) -> Listing:
             section = ""
             ignored.append(f"line {number}: {line.strip()}")
     if not rows:
-        raise ImportProblem(source, len(lines), "a memory map without rows", "at least one")
+        raise ImportProblem(source, number, "a memory map without rows", "at least one")
     return Listing(rows, segs, ignored)
 
 

@@ -8,14 +8,23 @@ from importlib import import_module
 from typing import Any
 
 from bhyvesim.config.importers import wrong
+from bhyvesim.config.importers.crash.lines import SIGN
 from bhyvesim.config.importers.draft import Draft, Found
 from bhyvesim.config.importers.kinds import KINDS
-from bhyvesim.config.importers.source import FileSize, ImportProblem, OwnFile, Source, decode
+from bhyvesim.config.importers.source import (
+    FileSize,
+    ImportProblem,
+    OwnFile,
+    Source,
+    decode,
+    tolerant,
+)
 from bhyvesim.units import format_size, shorten
 from bhyvesim.vm.spec import MAX_NAME_BYTES, name_problem
 
 _MAX_LISTED, _MAX_VMS = 20, 1000
 _NAMELESS = "imported"
+_CRASH = "crash"
 # What a text is taken for, the surest signs first; between the kinds, what is refused by name.
 _ORDER: tuple[str | Callable[[Source], str | None], ...] = (
     wrong.replay,
@@ -43,12 +52,26 @@ def find(
     is a name to use instead of theirs. What describes the same VM again, as scripts do, is
     left out. Raises ImportProblem.
     """
-    source = decode(data, name, file_size)
-    found: list[Found] = _reader(kind or _kind(source)).read(source)
+    crashed = is_crash(data, kind)
+    source = tolerant(data, name) if crashed else decode(data, name, file_size)
+    found: list[Found] = _reader(kind or (_CRASH if crashed else _kind(source))).read(source)
     if len(found) > _MAX_VMS:
         raise ImportProblem(name, 1, f"{len(found)} VMs", f"at most {_MAX_VMS} in a file")
     named = [Found(one.line, partial(_named, one, source, vm)) for one in found]
     return _distinct(named) if len(named) > 1 else named
+
+
+def is_crash(data: bytes, kind: str | None) -> bool:
+    """Whether *data* is to be read as the text of a crash: *kind* says so, or its own signs do.
+
+    Our own files, which quote panics in comments, are none.
+    """
+    if kind is not None or not SIGN.search(data):
+        return kind == _CRASH
+    if not _reader(_CRASH).is_crash(data):
+        return False
+    source = tolerant(data, "")
+    return not any(is_own(source) for is_own in _OWN)
 
 
 def choose(found: list[Found], name: str, pick: int | None) -> Found:

@@ -54,6 +54,14 @@ class Source:
                 yield number, line
 
 
+def tolerant(data: bytes, name: str) -> Source:
+    """The text of *data*, whatever stands in it, for a reader that minds. Raises ImportProblem."""
+    if len(data) > MAX_BYTES:
+        raise ImportProblem(name, 1, f"over {MAX_BYTES} bytes", "a smaller file")
+    text = data.decode("utf-8", "replace")
+    return Source(name, text, text.split("\n"), lambda _: None)
+
+
 def decode(data: bytes, name: str, file_size: FileSize) -> Source:
     """The text of *data*, which may end its lines as Windows does. Raises ImportProblem."""
     if len(data) > MAX_BYTES:

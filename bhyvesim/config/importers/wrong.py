@@ -45,7 +45,7 @@ def own(source: Source) -> str | None:
 def panic(source: Source) -> str | None:
     """Whether *source* tells of a kernel's panic."""
     if any(_PANIC.search(line) for line in source.lines):
-        return "the text of a panic, which is not read yet"
+        return "the text of a panic, without its message or stack"
     return None
 
 

@@ -135,8 +135,8 @@ def _tell_unreadable(case: Case) -> Told:
     return Told(story, marks, "Fixed in 13896, which asserts this no more.")
 
 
-PANIC_A = Stop("A", "vmm_gpt_vacate_entry", _tell_vacate)
-PANIC_E = Stop("E", "rvi_ops_map", _tell_unreadable)
+PANIC_A = Stop("A", "vmm_gpt_vacate_entry", _tell_vacate, ClosedGpt.vacate_assertion.expression)
+PANIC_E = Stop("E", "rvi_ops_map", _tell_unreadable, READABLE.expression)
 
 
 # Read off the stack in the bug report: the one DEBUG build whose offsets are known.

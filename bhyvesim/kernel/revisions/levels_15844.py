@@ -77,8 +77,8 @@ def _tell_populate(case: Case) -> Told:
     return Told(story, marks, "Fixed in 2025, which climbs as far as it must.")
 
 
-PANIC_C = Stop("C", "vmm_gpt_populate_region", _tell_populate)
-PANIC_D = Stop("D", "vmm_gpt_node_add", _tell_populate)
+PANIC_C = Stop("C", "vmm_gpt_populate_region", _tell_populate, _NOT_PAST_THE_NODE.expression)
+PANIC_D = Stop("D", "vmm_gpt_node_add", _tell_populate, _IN_ORDER.expression)
 
 
 REVISION = Revision(

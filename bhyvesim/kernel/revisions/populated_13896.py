@@ -93,7 +93,8 @@ def _tell_never_ends(case: Case) -> Told:
     )
 
 
-PANIC_B = Stop("B", "vmspace_lookup_map", _tell_lookup)
+_NO_HOLES = AssertionSite("vmsm != NULL", I86PC_VM, 714)
+PANIC_B = Stop("B", "vmspace_lookup_map", _tell_lookup, _NO_HOLES.expression)
 HANG = Stop("", "vmc_space_unmap", _tell_never_ends)
 
 
@@ -107,5 +108,5 @@ REVISION = Revision(
     segids=4,
     stops=(PANIC_A, PANIC_B, HANG),
     ioctls=Ioctls(holds=True),
-    lookup_verify=AssertionSite("vmsm != NULL", I86PC_VM, 714),
+    lookup_verify=_NO_HOLES,
 )

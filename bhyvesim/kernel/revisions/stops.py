@@ -56,11 +56,15 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A panic by its letter, or a hang (no letter): the function where it comes, and its story."""
+    """A panic by its letter, or a hang (no letter): the function where it comes, and its story.
+
+    ``claim``: the expression of the assertion that fails; empty where there is none.
+    """
 
     letter: str
     function: str
     tell: Callable[[Case], Told]
+    claim: str = ""
 
     @property
     def name(self) -> str:

@@ -1,0 +1,1 @@
+"""A VM from what a crashed kernel left: read, named, given a shape, and run."""
