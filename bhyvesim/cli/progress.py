@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -34,3 +34,19 @@ def watched(items: Sequence[Item]) -> Iterator[Item]:
             if bar is not None:
                 bar.update(bar.task_ids[0], completed=done)
             yield item
+
+
+@contextmanager
+def status(word: str) -> Iterator[Callable[[str], None]]:
+    """Something to say in a line how far it is, beginning with *word*; heard at a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    from bhyvesim.report.table import console
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=console(sys.stderr), transient=True) as shown:
+        task = shown.add_task(word)
+        yield lambda text: shown.update(task, description=text)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +17,7 @@ from bhyvesim.cli.params import (
     workers_of,
     workers_options,
 )
+from bhyvesim.cli.progress import status
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import BadValue, UsageError
 from bhyvesim.units import shorten
@@ -27,7 +25,7 @@ from bhyvesim.units import shorten
 if TYPE_CHECKING:
     from bhyvesim.explore.campaign import Campaign, Finding
     from bhyvesim.explore.causes import Cause
-    from bhyvesim.explore.search import Searched, Target
+    from bhyvesim.explore.search import Target
     from bhyvesim.report.explore import Explored, FoundBug
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -136,8 +134,8 @@ def explore(
     bounds = Bounds(runs, _DEFAULT if seconds is None and runs is None else seconds)
     keep = kept(session, progress, lambda: campaign.saved() if campaign.done else None)
     with keep, workers_of(jobs, dask) as workers:
-        with _watched(campaign) as tell:
-            campaign.explore(workers, bounds, tell)
+        with status("searching") as say:
+            campaign.explore(workers, bounds, lambda searched: say(_so_far(campaign)))
         findings = campaign.shrunk(workers)
     explored = _explored(campaign, findings, path, output)
     from bhyvesim.cli.pages import show
@@ -208,26 +206,10 @@ def _known(folder: str | None, gpt: str) -> set[Cause]:
     return causes
 
 
-@contextmanager
-def _watched(campaign: Campaign) -> Iterator[Callable[[Searched], None]]:
-    """Something to tell of each chunk; on a terminal it is shown."""
-    if not sys.stderr.isatty():
-        yield lambda searched: None
-        return
-    from rich.progress import Progress, SpinnerColumn, TextColumn
-
-    from bhyvesim.report.table import console
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=console(sys.stderr), transient=True) as shown:
-        task = shown.add_task("searching")
-
-        def tell(searched: Searched) -> None:
-            rate = campaign.runs / max(campaign.elapsed, 0.001)
-            text = f"{campaign.runs:,} runs, {rate:,.0f} a second, {campaign.states:,} states"
-            shown.update(task, description=f"{text}, {len(campaign.found)} findings")
-
-        yield tell
+def _so_far(campaign: Campaign) -> str:
+    rate = campaign.runs / max(campaign.elapsed, 0.001)
+    text = f"{campaign.runs:,} runs, {rate:,.0f} a second, {campaign.states:,} states"
+    return f"{text}, {len(campaign.found)} findings"
 
 
 def _explored(campaign: Campaign, findings: list[Finding], vm: str | None, folder: str) -> Explored:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
@@ -17,6 +15,7 @@ from bhyvesim.cli.commands.replay import lines_of
 from bhyvesim.cli.files import write_whole
 from bhyvesim.cli.pages import show
 from bhyvesim.cli.params import REVISION, Parsed, format_option, revision_option
+from bhyvesim.cli.progress import status
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import BadValue, UsageError
 
@@ -261,11 +260,11 @@ def _compare(
         cases = takewhile(lambda case: time.monotonic() - began < seconds, cases)
     sequences = operations = 0
     found: Finding | None = None
-    with Lockstep(command, timeout, leave_out) as others, _watched() as tell:
+    with Lockstep(command, timeout, leave_out) as others, status("comparing") as say:
         for case in cases:
             sequences += 1
             operations += len(case.all)
-            tell(sequences, operations)
+            say(f"{sequences:,} sequences, {operations:,} operations alike")
             found = others.check(case)
             if found is not None:
                 break
@@ -289,21 +288,3 @@ def _parted(found: Finding) -> Parted:
         found.found,
         found.steady,
     )
-
-
-@contextmanager
-def _watched() -> Iterator[Callable[[int, int], None]]:
-    """Something to tell of what is done; on a terminal it is shown."""
-    if not sys.stderr.isatty():
-        yield lambda sequences, operations: None
-        return
-    from rich.progress import Progress, SpinnerColumn, TextColumn
-
-    from bhyvesim.report.table import console
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=console(sys.stderr), transient=True) as shown:
-        task = shown.add_task("comparing")
-        yield lambda sequences, operations: shown.update(
-            task, description=f"{sequences:,} sequences, {operations:,} operations alike"
-        )
