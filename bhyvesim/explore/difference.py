@@ -162,7 +162,7 @@ def _part(
         kind = "too many" if one is None else "missing"
         return Difference(f"{what} {kind}", place, got, expected)
     name, expected, got = next(
-        (name, _number(name, was), _number(name, came))
+        (name, _value(name, was), _value(name, came))
         for name, was, came in zip(names, one, other, strict=True)
         if was != came
     )
@@ -183,7 +183,7 @@ def _by_key(asked: str, expected: Result, got: dict[str, Any]) -> Difference | N
     for key in dict.fromkeys((*expected, *got)):
         if key not in expected or key not in got:
             was, came = (
-                _number(key, side[key]) if key in side else "none" for side in (expected, got)
+                _value(key, side[key]) if key in side else "none" for side in (expected, got)
             )
             return Difference(f"{asked} {key}", asked, f"{key} {came}", was)
         one, other = expected[key], got[key]
@@ -192,9 +192,7 @@ def _by_key(asked: str, expected: Result, got: dict[str, Any]) -> Difference | N
         if isinstance(one, dict) and isinstance(other, dict):
             return _by_key(asked, one, other)
         bit = _bit(asked, one, other) if key == "bitmap" else None
-        plain = Difference(
-            f"{asked} {key}", asked, f"{key} {_number(key, other)}", _number(key, one)
-        )
+        plain = Difference(f"{asked} {key}", asked, f"{key} {_value(key, other)}", _value(key, one))
         return bit or plain
     return None
 
@@ -229,12 +227,15 @@ def _word(result: dict[str, Any]) -> str:
 
 def _fields(names: Sequence[str], values: Sequence[int]) -> str:
     return ", ".join(
-        f"{name} {_number(name, value)}" for name, value in zip(names, values, strict=True)
+        f"{name} {_value(name, value)}" for name, value in zip(names, values, strict=True)
     )
 
 
-def _number(name: str, value: Any) -> str:
-    return f"{value:#x}" if name in _ADDRESSES and type(value) is int else _shown(value)
+def _value(name: str, value: Any) -> str:
+    if name in _ADDRESSES and type(value) is int:
+        return f"{value:#x}"
+    shown = _shown(value)
+    return f'"{shown}"' if isinstance(value, str) and " " in shown else shown
 
 
 def _shown(value: Any) -> str:

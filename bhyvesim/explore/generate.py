@@ -108,6 +108,7 @@ class Generator:
             if kind not in lacking and rng.random() < _OPTIONAL
         }
         weights = {**_ALWAYS, **sometimes}
+        self._there = [kind for kind in _MAKERS if kind not in lacking]
         self._kinds = list(weights)
         self._weights = list(weights.values())
         self._wired = rng.random() < _OPTIONAL / 2
@@ -119,6 +120,12 @@ class Generator:
         if not maps:
             return self._map(machine, maps)
         [kind] = self._rng.choices(self._kinds, self._weights)
+        return _MAKERS[kind](self, machine, maps)
+
+    def any(self, machine: Machine) -> Operation:
+        """One of any kind that the revision has, each as likely as the others."""
+        maps = machine.memmaps
+        kind = self._rng.choice(self._there) if maps else "map"
         return _MAKERS[kind](self, machine, maps)
 
     def _page(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -21,7 +21,7 @@ from bhyvesim.ops.replay import Replayer
 
 _EARLIER = 20  # sequences of one process that are kept, should it not forget them either
 _MOST = 1000  # candidates of one way to make a case small,
-_PATIENCE = 60.0  # and seconds: a peer that hangs takes all the time that it is given
+_PATIENCE = 30.0  # and seconds: a peer that hangs takes all the time that it is given
 
 
 class Exchange(NamedTuple):
@@ -178,32 +178,38 @@ class Lockstep:
         """
         tried = 0
         for meet in (self.meet, self.afresh):
-            candidates = _Candidates(meet, met)
+            candidates = _Candidates(meet, case, met)
             shrunk = shrink_while(case, candidates.shows)
+            assert shrunk is not None, "what was met is not tried again"
             tried += candidates.tried
-            again = None if shrunk is None else self.afresh(shrunk.case)
-            if shrunk is not None and again is not None and again.kind == met.kind:
+            again = met if shrunk.case == case else self.afresh(shrunk.case)
+            if again is not None and again.kind == met.kind:
                 small = _until(shrunk.case, again)
                 return Finding(again, small, len(case.all), tried, steady=True)
         return Finding(met, case, len(case.all), tried, steady=True)
 
 
 class _Candidates:
-    """Smaller cases, each met in some way, until that takes too long."""
+    """Cases smaller than *case*, which *met* what is wanted, until that takes too long."""
 
-    def __init__(self, meet: Any, wanted: Divergence) -> None:
+    def __init__(
+        self, meet: Callable[[Case], Divergence | None], case: Case, met: Divergence
+    ) -> None:
         self._meet = meet
-        self._wanted = wanted
-        self._until = time.monotonic() + _PATIENCE
+        self._case = case
+        self._met = met
+        self._end = time.monotonic() + _PATIENCE
         self.tried = 0
 
     def shows(self, case: Case) -> Case | None:
         """*case* up to where the divergence that is wanted comes, if it does."""
-        if self.tried >= _MOST or time.monotonic() >= self._until:
+        if case == self._case:
+            return case
+        if self.tried >= _MOST or time.monotonic() >= self._end:
             return None
         self.tried += 1
         met = self._meet(case)
-        return _until(case, met) if met is not None and met.kind == self._wanted.kind else None
+        return _until(case, met) if met is not None and met.kind == self._met.kind else None
 
 
 def _until(case: Case, met: Divergence) -> Case:

@@ -103,7 +103,7 @@ class Peer:
             self._fail("nonsense", "a line that nobody asked for")
         self._tell(json.dumps(record, separators=(",", ":")).encode() + b"\n")
         line = self._line(most)
-        self._answers.append(line)
+        self._answers.append(line[:_KEPT])
         return self._object(line)
 
     def close(self) -> None:
@@ -134,9 +134,9 @@ class Peer:
             if self._ended:
                 self._fail("died", self._death())
             left = until - time.monotonic()
-            if left <= 0:
+            self._turn(max(left, 0))  # once more when the time is over: it may be we who slept
+            if left <= 0 and b"\n" not in self._heard[seen:]:
                 self._fail("hung", f"no answer within {self._timeout:g} s")
-            self._turn(left)
         if not 0 <= end <= most:
             self._fail("nonsense", f"a line of more than {most} bytes")
         line = bytes(self._heard[:end])
@@ -189,15 +189,17 @@ class Peer:
 
     def _fail(self, kind: str, problem: str) -> NoReturn:
         self.failed = True
-        until = time.monotonic() + _MOMENT
-        while kind == "died" and self._stderr in self._selector.get_map():
-            left = until - time.monotonic()
-            if left <= 0:
-                break
-            self._turn(left)
+        if self._process.poll() is not None:
+            self._hear_the_end()
         rest = [bytes(self._heard[:_KEPT])] if self._heard else []
         said = [line for part in (*self._answers, *rest) for line in part.splitlines()]
         raise PeerFailed(kind, problem, _last(said), _last(bytes(self._complaints).splitlines()))
+
+    def _hear_the_end(self) -> None:
+        """All errors of a process that is no more; should others have its pipe, not for long."""
+        until = time.monotonic() + _MOMENT
+        while self._stderr in self._selector.get_map() and time.monotonic() < until:
+            self._turn(max(until - time.monotonic(), 0))
 
     def _death(self) -> str:
         """What became of a process that says no more."""

@@ -15,7 +15,7 @@ from bhyvesim.errors import BadValue
 from bhyvesim.explore.generate import Generator, kernel
 from bhyvesim.explore.trial import Case
 from bhyvesim.kernel.memory import MAX_MEMMAPS
-from bhyvesim.kernel.npt import MAX_TRACKED
+from bhyvesim.kernel.npt import MAX_TRACKED, OPERATIONS
 from bhyvesim.kernel.results import MachineState
 from bhyvesim.kernel.revisions.revision import VMSPACE_END
 from bhyvesim.ops import ioctls as ops
@@ -27,9 +27,11 @@ from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE, U64_END
 PAGES = 1100  # more than two leaf tables have
 OBSERVED = ("dump", "stats")  # asked after every operation, so that no sequence has them
 
-_STEPS = (4, 16)  # operations of a sequence once there are segments, at least and at most
+_STEPS = (4, 24)  # operations of a sequence once there are segments, at least and at most
 _ODD = 0.12  # how likely an operation is not quite right
 _FULL = 0.05  # how likely a sequence begins with all slots taken
+_SELDOM = 0.3  # how likely it is of any kind, though its sequence has only some
+_ENDS = 0.3  # how likely a destroy is done where it comes up
 _TRIES = 50  # until an operation comes that is not left out
 
 
@@ -90,10 +92,13 @@ class _Maker:
     def _next(self) -> Operation | None:
         """An operation, perhaps with an argument that is odd; None where all are left out."""
         for _ in range(_TRIES if self._machine.segs else 0):
-            operation = self._generator.next(self._machine)
+            seldom = self._rng.random() < _SELDOM
+            make = self._generator.any if seldom else self._generator.next
+            operation = make(self._machine)
             if self._rng.random() < _ODD:
                 operation = _odd(self._rng, operation, self._plan.pages)
-            if operation.op not in self._plan.left_out:
+            early = isinstance(operation, ops.Destroy) and self._rng.random() >= _ENDS
+            if operation.op not in self._plan.left_out and not early:
                 return _bounded(operation, self._plan.pages)
         return None
 
@@ -128,10 +133,13 @@ def _bounded(operation: Operation, pages: int) -> Operation:
 
 
 def _odd(rng: Random, operation: Operation, pages: int) -> Operation:
-    """*operation* with one argument that it should not have, or another segment."""
-    if rng.random() < 0.2:
+    """Another segment, a switch of dirty tracking, or *operation* with an odd argument."""
+    kind = rng.random()
+    if kind < 0.2:
         length = rng.choice((0, PAGE_SIZE, PAGE_SIZE + 8, pages << PAGE_SHIFT))
         return ops.AllocMemseg(rng.randint(-1, 6), length, rng.choice(("", "bootrom")))
+    if kind < 0.4:
+        return ops.NptOp(0, 0, rng.choice(_SWITCHES))
     choices = _ODDITIES.get(type(operation))
     if choices is None:
         return operation
@@ -143,6 +151,8 @@ def _with(operation: Operation, /, **values: Any) -> Operation:
     kept = {name: getattr(operation, name) for name in operation.arguments}
     return type(operation)(**{**kept, **values})
 
+
+_SWITCHES = tuple(OPERATIONS[f"{word}_TRACK_DIRTY"] for word in ("GET", "EN", "DIS"))
 
 Change = Callable[[int], int]
 
@@ -193,9 +203,13 @@ def recorded(records: Sequence[dict[str, Any]], left_out: Collection[str] = ()) 
     for create in operations:
         if isinstance(create, ops.Create):
             create.machine()
+    return without(Case(operations[0], tuple(operations[1:])), left_out)
+
+
+def without(case: Case, left_out: Collection[str]) -> Case:
+    """*case* without operations that are left out, and without what only looks at the state."""
     skipped = (*OBSERVED, *left_out)
-    rest = tuple(operation for operation in operations[1:] if operation.op not in skipped)
-    return Case(operations[0], rest)
+    return case._replace(operations=tuple(op for op in case.operations if op.op not in skipped))
 
 
 def joined(cases: Sequence[Case]) -> Case:

@@ -112,6 +112,69 @@ def test_one_that_gives_no_answer_is_a_finding(cli, what):
         assert "oh \\e[31mdear" in outcome.out
 
 
+SOME = ("--runs=20", "--seed=3", "--format=json")
+WAYS = {
+    "IsKilled": "it was killed by SIGKILL",
+    "LeavesAChild": "no answer within 0.5 s",
+    "TalksNonsense": "dump: no JSON: mapped",
+    "SaysItTwice": "dump: a line that nobody asked for",
+}
+
+
+def parted(cli, way, *arguments):
+    outcome = cli("lockstep", "--against", f"{ORACLE} --behave {way}", *SOME, *arguments)
+    assert (outcome.status, outcome.err) == (1, "")
+    return json.loads(outcome.out)["parted"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_one_that_breaks_off_is_a_finding(cli, way):
+    patience = "0.5" if way == "LeavesAChild" else "60"
+    found = parted(cli, way, "--timeout", patience)
+    assert found["message"] == WAYS[way]
+    assert len(found["operations"]) <= 3
+
+
+def test_what_one_create_leaves_to_the_next_is_found_with_both(cli):
+    for way, message in (
+        ("LivesOnce", "it ended with status 1"),
+        ("ForgetsNoSegments", "result: EEXIST, expected ok"),
+    ):
+        found = parted(cli, way)
+        assert [op["op"] for op in found["operations"]].count("create") == 2
+        assert (found["message"], found["steady"]) == (message, True)
+
+
+def test_what_does_not_come_again_is_told_as_it_was(cli, monkeypatch, tmp_path):
+    monkeypatch.setenv("MOOD", str(tmp_path / "mood"))
+    found = parted(cli, "IsMoody")
+    assert (found["message"], found["steady"]) == ("dump: resident 77, expected 0", False)
+    assert len(found["operations"]) == found["found"]
+
+
+def test_rows_may_be_split_and_in_any_order(cli):
+    peer = ("--against", f"{ORACLE} --behave SplitsItsRows", "--gpt=15844", "--gpt=13932")
+    assert cli("lockstep", *peer, *SOME).status == 0
+    assert cli("lockstep", *peer, "--exhaustive=maps=2,points=4").status == 0
+
+
+def test_an_arrangement_has_nothing_that_is_left_out(cli, tmp_path):
+    path = tmp_path / "v.jsonl"
+    bound = ("--exhaustive=maps=1,points=2", "--gpt=2025")
+    cli("lockstep", "--save", path, *bound, "--leave-out=access", "--leave-out=stats")
+    text = path.read_text(encoding="utf-8")
+    assert '"op":"mmap_memseg"' in text
+    assert '"op":"access"' not in text
+    assert '"op":"stats"' not in text
+
+
+def test_by_default_arrangements_come_first_and_then_random_sequences(cli, tmp_path):
+    path = tmp_path / "v.jsonl"
+    cli("lockstep", "--save", path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) == Bounds(2, 4).ways() * len(BUILT_IN) * 4 + 500
+
+
 def test_vectors_are_saved_and_replayed(cli, tmp_path):
     path = tmp_path / "v.jsonl.gz"
     saved = cli("lockstep", "--save", str(path), "--runs", "20", "--gpt", "2025")
