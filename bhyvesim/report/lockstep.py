@@ -29,11 +29,14 @@ class Parted(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """`bhyvesim lockstep`: how much was asked, of whom, and where the two parted, if they did."""
+    """`bhyvesim lockstep`: how much was asked, of whom, and where the two parted, if they did.
+
+    *kernels* are those that were asked for. *seed*: null, where nothing was at random.
+    """
 
     command: str
     kernels: tuple[str, ...]
-    seed: int
+    seed: int | None
     sequences: int
     operations: int
     seconds: float
@@ -45,13 +48,19 @@ def page(compared: Compared) -> Page:
     return Page(compared, lambda width: list(_lines(compared, width)))
 
 
+def replayable(parted: Parted) -> str:
+    """The small case, an operation a line, as 'bhyvesim replay' reads it."""
+    return "".join(f"{json.dumps(operation)}\n" for operation in parted.operations)
+
+
 def _lines(compared: Compared, width: int | None) -> Iterator[str]:
     parted = compared.parted
     if parted is None:
         kernels = ", ".join(compared.kernels)
+        seed = "" if compared.seed is None else f"; seed {compared.seed}"
         yield from paragraph(
             f"no difference in {compared.sequences:,} sequences of {compared.operations:,} "
-            f"operations on {kernels}; seed {compared.seed}",
+            f"operations on {kernels}{seed}",
             width,
         )
         return
@@ -61,7 +70,7 @@ def _lines(compared: Compared, width: int | None) -> Iterator[str]:
             yield f"{title}, at last:"
             yield from (f"  {line}" for line in lines)
     yield ""
-    yield from (json.dumps(operation) for operation in parted.operations)
+    yield from replayable(parted).splitlines()
     yield ""
     small = len(parted.operations)
     after = f"sequence {compared.sequences:,}, {parted.found} operations; made small: {small}"

@@ -187,6 +187,47 @@ def test_vectors_are_saved_and_replayed(cli, tmp_path):
     assert "no difference in 20 sequences" in again.out
 
 
+def test_what_is_said_to_agree_is_what_was_asked(cli, tmp_path):
+    path = str(tmp_path / "v.jsonl")
+    cli("lockstep", "--save", path, "--runs", "5", "--gpt", "2025")
+    outcome = cli("lockstep", "--against", ORACLE, path)
+    assert outcome.out.rstrip().endswith("operations on 2025")
+    outcome = cli("lockstep", "--against", ORACLE, path, "--gpt", "13932")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "--gpt with FILES" in outcome.err
+    outcome = cli("lockstep", "--against", ORACLE, "--runs=2", "--seed=3", "--format=json")
+    document = json.loads(outcome.out)
+    assert (document["kernels"], document["seed"]) == (["13932", "14042"], 3)
+
+
+def test_nothing_asked_is_no_agreement(cli, tmp_path):
+    path = tmp_path / "empty.jsonl"
+    path.write_text("\n", encoding="utf-8")
+    saved = tmp_path / "v.jsonl"
+    for rest in (("--against", ORACLE), ("--save", str(saved))):
+        outcome = cli("lockstep", *rest, str(path))
+        assert (outcome.status, outcome.out) == (2, "")
+        assert outcome.err == "bhyvesim: nothing to ask: expected FILES with operations\n"
+    assert not saved.exists()
+
+
+def test_the_small_sequence_is_written_and_shows_the_same_again(cli, tmp_path):
+    small = tmp_path / "small.jsonl"
+    mistaken = ("--against", f"{ORACLE} --mistake CountsOnePageLess")
+    met = cli("lockstep", *mistaken, "--shrunk", str(small))
+    lines = small.read_text(encoding="utf-8").splitlines()
+    assert lines == [line for line in met.out.splitlines() if line.startswith("{")]
+    assert cli("replay", str(small)).out.count("\n") == len(lines)
+    again = cli("lockstep", *mistaken, str(small))
+    assert (again.status, again.out.splitlines()[0]) == (1, met.out.splitlines()[0])
+
+
+def test_nothing_is_written_where_nothing_differs(cli, tmp_path):
+    small = tmp_path / "small.jsonl"
+    assert cli("lockstep", "--against", ORACLE, "--runs=3", "--shrunk", str(small)).status == 0
+    assert not small.exists()
+
+
 def test_operations_that_it_lacks_are_left_out(cli):
     outcome = cli(
         *("lockstep", "--against", f"{ORACLE} --mistake GetResets", "--gpt", "2025"),
@@ -206,6 +247,7 @@ def test_operations_that_it_lacks_are_left_out(cli):
         (["--against", "cat", "--exhaustive", "maps=9,points=3"], "9 maps between 3 points"),
         (["--against", "cat", "/nowhere"], "/nowhere: No such file"),
         (["--save", "x", "--time", "5s"], "--save with --time"),
+        (["--save", "x", "--shrunk", "y"], "--shrunk without --against"),
     ],
 )
 def test_bad_input(cli, arguments, words):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _RUNS = 500
 _FIRST = "maps=2,points=4"  # before them, where nothing is said: what luck seldom finds
 _MOST_FOR_A_FILE = 100_000  # sequences
+_NOTHING = "nothing to ask: expected FILES with operations"
 
 
 def _bounds(text: str) -> Bounds:
@@ -101,6 +102,12 @@ def _command(text: str) -> tuple[str, ...]:
 @click.option(
     "--save", metavar="FILE", type=click.Path(), help="Write what is asked, with our answers."
 )
+@click.option(
+    "--shrunk",
+    metavar="FILE",
+    type=click.Path(),
+    help="Write the small sequence of a difference, as 'replay' reads it.",
+)
 @format_option
 @revision_option
 @click.pass_obj
@@ -117,6 +124,7 @@ def lockstep(
     leave_out: tuple[str, ...],
     timeout: float,
     save: str | None,
+    shrunk: str | None,
     fmt: Format | None,
 ) -> int:
     """Hold another implementation against the model, operation by operation.
@@ -128,9 +136,13 @@ def lockstep(
     Exit status 1 with a difference, 0 without. With --save alone, nothing is compared.
     """
     from bhyvesim.explore.lockstep import vector
-    from bhyvesim.report.lockstep import page
+    from bhyvesim.report.lockstep import page, replayable
 
     _check(files, command, runs, seconds, bounds, leave_out, save)
+    if files and gpt:
+        raise click.UsageError("--gpt with FILES: expected one of the two, each file names its own")
+    if shrunk is not None and command is None:
+        raise click.UsageError("--shrunk without --against: expected a program to compare with")
     kernels = gpt or _built_in()
     if not files and bounds is None and runs is None and seconds is None:
         bounds, runs = _bounds(_FIRST), _RUNS
@@ -140,6 +152,8 @@ def lockstep(
         if limit is None:
             raise click.UsageError("--save with --time: expected --runs, --exhaustive or FILES")
         kept = list(islice(cases, _MOST_FOR_A_FILE))
+        if not kept:
+            raise UsageError(_NOTHING)
         lines = "".join(vector(number, case, leave_out) for number, case in enumerate(kept, 1))
         data = lines.encode()
         write_whole(save, gzip.compress(data, mtime=0) if save.endswith(".gz") else data)
@@ -148,7 +162,10 @@ def lockstep(
             return 0
         cases = iter(kept)
     assert command is not None
-    compared = _compare(cases, command, kernels, seed, timeout, leave_out, seconds)
+    drawn = None if limit == 0 else seed
+    compared = _compare(cases, command, drawn, timeout, leave_out, seconds)
+    if shrunk is not None and compared.parted is not None:
+        write_whole(shrunk, replayable(compared.parted).encode())
     show(page(compared), fmt)
     return 0 if compared.parted is None else 1
 
@@ -246,34 +263,38 @@ def _one(
 def _compare(
     cases: Iterable[Case],
     command: tuple[str, ...],
-    kernels: tuple[str, ...],
-    seed: int,
+    seed: int | None,
     timeout: float,
     leave_out: tuple[str, ...],
     seconds: float | None,
 ) -> Compared:
-    """Ask until the first difference, or until all is asked."""
+    """Ask until the first difference, or until all is asked. *seed*: None, if nothing is drawn."""
     import shlex
 
     from bhyvesim.explore.lockstep import Lockstep
+    from bhyvesim.ops.ioctls import Create
     from bhyvesim.report.lockstep import Compared
 
     began = time.monotonic()
     if seconds is not None:
         cases = takewhile(lambda case: time.monotonic() - began < seconds, cases)
     sequences = operations = 0
+    kernels: dict[str, None] = {}  # that were asked for, in order: files name any
     found: Finding | None = None
     with Lockstep(command, timeout, leave_out) as others, status("comparing") as say:
         for case in cases:
             sequences += 1
             operations += len(case.all)
+            kernels |= dict.fromkeys(op.gpt for op in case.all if isinstance(op, Create))
             say(f"{sequences:,} sequences, {operations:,} operations alike")
             found = others.check(case)
             if found is not None:
                 break
+    if not sequences:
+        raise UsageError(_NOTHING)
     spent = round(time.monotonic() - began, 3)
     parted = None if found is None else _parted(found)
-    return Compared(shlex.join(command), kernels, seed, sequences, operations, spent, parted)
+    return Compared(shlex.join(command), tuple(kernels), seed, sequences, operations, spent, parted)
 
 
 def _parted(found: Finding) -> Parted:
