@@ -7,15 +7,12 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
-from bhyvesim import __version__
-from bhyvesim.code import digest
+from bhyvesim.code import made_by
 from bhyvesim.errors import BadValue, UsageError
 from bhyvesim.explore.causes import Cause
 from bhyvesim.explore.search import CHUNK, Chunk, Found, Searched, Target, search
 from bhyvesim.explore.shrink import Shrunk, shrink
 from bhyvesim.explore.trial import Case
-from bhyvesim.ops.ioctls import Create
-from bhyvesim.ops.operations import read_operation
 from bhyvesim.workers import Workers
 
 
@@ -103,7 +100,7 @@ class Campaign:
         """All of it as JSON text."""
         return json.dumps(
             {
-                **_maker(),
+                **made_by(),
                 **self._identity(),
                 "done": sorted(self.done),
                 "runs": self.runs,
@@ -112,7 +109,7 @@ class Campaign:
                 "shapes": sorted(self.shapes),
                 "seconds": self.elapsed,
                 "found": [
-                    [list(found.cause), _records(found.case), found.run, seconds]
+                    [list(found.cause), found.case.records(), found.run, seconds]
                     for found, seconds in self.found.values()
                 ],
             }
@@ -122,7 +119,7 @@ class Campaign:
         """Go on from what :meth:`saved` wrote. Raises UsageError where it is another's."""
         try:
             record = json.loads(text)
-            for name, value in _maker().items():
+            for name, value in made_by().items():
                 if record[name] != value:
                     raise UsageError(
                         f"it was left by another {name} of bhyvesim ({str(record[name])[:20]!r}), "
@@ -143,9 +140,8 @@ class Campaign:
         )
         self.seconds = float(record["seconds"])
         for cause, operations, run, seconds in record["found"]:
-            kind, where, how = map(str, cause)
-            case = _case(operations, self.target.against)
-            found = Found(Cause(kind, where, how), case, int(run))
+            case = Case.of(operations, self.target.against)
+            found = Found(Cause.of(cause), case, int(run))
             self.found[found.cause] = found, float(seconds)
 
     def _identity(self) -> dict[str, Any]:
@@ -164,18 +160,3 @@ class Campaign:
 def _shrunk(task: tuple[Found, int]) -> tuple[Cause, Shrunk]:
     found, keep = task
     return found.cause, shrink(found.case, found.cause, keep=keep)
-
-
-def _maker() -> dict[str, str]:
-    return {"version": __version__, "engine": digest(), "search": digest("explore")}
-
-
-def _records(case: Case) -> list[dict[str, Any]]:
-    return [operation.record() for operation in case.all]
-
-
-def _case(records: list[dict[str, Any]], against: str | None) -> Case:
-    create, *operations = map(read_operation, records)
-    if not isinstance(create, Create):
-        raise ValueError("no create")
-    return Case(create, tuple(operations), against)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from bhyvesim.crash.dump import span_of
 from bhyvesim.errors import Frame, KernelHang, KernelStop, Refused
 from bhyvesim.kernel.gpt.access import Access as AccessResult
-from bhyvesim.kernel.gpt.diff import gone
 from bhyvesim.kernel.gpt.levels import LEAF_SPAN
 from bhyvesim.kernel.gpt.windows import Leaves
 from bhyvesim.kernel.look.fsck import examine
@@ -21,7 +20,7 @@ from bhyvesim.ops.operation import Operation
 from bhyvesim.prot import WRITE
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
-from bhyvesim.vm.life import not_freed
+from bhyvesim.vm.life import lost_since
 
 # Kinds, the worst first; each with what it says of a kernel.
 KINDS = {
@@ -53,6 +52,12 @@ class Cause(NamedTuple):
     kind: str
     where: str
     how: str = ""
+
+    @classmethod
+    def of(cls, values: Iterable[Any]) -> Cause:
+        """From the values as JSON has them. Raises ValueError where they are not three."""
+        kind, where, how = map(str, values)
+        return cls(kind, where, how)
 
     @property
     def harmless(self) -> bool:
@@ -130,12 +135,11 @@ def _beyond(stack: Sequence[Frame]) -> str:
 
 
 def _lost(machine: Machine, was: Before) -> list[Cause]:
-    runs = gone(was.leaves, machine.space.gpt.leaves)
+    runs = lost_since(machine, was.leaves, was.slots)
     if not runs:
         return []
     freed = machine.freed_by(was.slots)
-    lost = [Span(gpa, gpa + (pages << PAGE_SHIFT)) for gpa, pages in not_freed(runs, freed)]
-    hows = {_how_lost(span, freed) for span in lost}
+    hows = {_how_lost(Span.sized(gpa, pages << PAGE_SHIFT), freed) for gpa, pages in runs}
     return [Cause("lost", how) for how in _HOWS if how in hows][:1]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from bhyvesim import __version__
-from bhyvesim.code import digest
+from bhyvesim.code import digest, made_by
 from bhyvesim.errors import BadValue, UsageError
 from bhyvesim.explore.bound import (
     Bound,
@@ -31,8 +31,6 @@ from bhyvesim.explore.trial import Case, reproduced
 from bhyvesim.explore.vectors import RECORDINGS, SHA256
 from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.revisions import REVISIONS
-from bhyvesim.ops.ioctls import Create
-from bhyvesim.ops.operations import read_operation
 from bhyvesim.workers import Workers
 
 
@@ -172,7 +170,7 @@ def record(certificate: Certificate) -> dict[str, Any]:
             {
                 "cause": list(example.cause),
                 "shapes": example.shapes,
-                "operations": [op.record() for op in example.case.all],
+                "operations": example.case.records(),
             }
             for example in c.counterexamples
         ],
@@ -223,13 +221,7 @@ def _short(value: Any) -> str:
 
 
 def _example(row: dict[str, Any]) -> Counterexample:
-    first, *operations = map(read_operation, row["operations"])
-    if not isinstance(first, Create):
-        raise ValueError("no create")
-    kind, where, how = map(str, row["cause"])
-    return Counterexample(
-        Cause(kind, where, how), int(row["shapes"]), Case(first, tuple(operations))
-    )
+    return Counterexample(Cause.of(row["cause"]), int(row["shapes"]), Case.of(row["operations"]))
 
 
 def _numbered(task: tuple[int, Task]) -> tuple[int, Proved]:
@@ -262,9 +254,7 @@ def _case(question: Question, shape: Shape, cause: Cause) -> Case:
 
 def _maker(question: Question) -> dict[str, Any]:
     return {
-        "version": __version__,
-        "engine": digest(),
-        "search": digest("explore"),
+        **made_by(),
         "bound": str(question.bound),
         "kernel": [question.gpt, question.debug, question.npt],
     }
@@ -289,7 +279,7 @@ def _proved(part: Sequence[Any]) -> Proved:
         int(depth),
         frozenset(data[at : at + 12] for at in range(0, len(data), 12)),
         {
-            Cause(*map(str, cause)): (
+            Cause.of(cause): (
                 int(count),
                 tuple((int(start), int(end), bool(wired)) for start, end, wired in shape),
             )

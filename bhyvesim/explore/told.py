@@ -10,11 +10,10 @@ from bhyvesim.errors import KernelStop
 from bhyvesim.explore.causes import DRIFT, Cause
 from bhyvesim.explore.trial import Case, Trial
 from bhyvesim.kernel.calls import build_name
-from bhyvesim.kernel.gpt.diff import gone
 from bhyvesim.kernel.look.fsck import examine
 from bhyvesim.kernel.npt import NptResult
 from bhyvesim.ops.ioctls import Access
-from bhyvesim.vm.life import not_freed
+from bhyvesim.vm.life import lost_since
 
 
 class Seen(NamedTuple):
@@ -42,9 +41,7 @@ def seen(case: Case, cause: Cause) -> Seen:
     stop = trial.stop
     facts = list(_facts(trial, cause))
     if cause.kind == "lost":
-        runs = not_freed(
-            gone(leaves, trial.machine.space.gpt.leaves), trial.machine.freed_by(slots)
-        )
+        runs = lost_since(trial.machine, leaves, slots)
         facts += [f"{_pages(pages)} at {gpa:#x} lost the entry." for gpa, pages in runs]
     letter = None if stop is None or stop.letter in ("", "?") else stop.letter
     guest = isinstance(last, Access)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from bhyvesim.errors import KernelStop, Refused
@@ -11,6 +11,7 @@ from bhyvesim.explore.twin import Twin
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.ops.ioctls import Create, Destroy
 from bhyvesim.ops.operation import Operation
+from bhyvesim.ops.operations import read_operation
 
 State = tuple[Any, ...]
 
@@ -25,6 +26,18 @@ class Case(NamedTuple):
     @property
     def all(self) -> tuple[Operation, ...]:
         return (self.create, *self.operations)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Its operations as a replay reads them."""
+        return [operation.record() for operation in self.all]
+
+    @classmethod
+    def of(cls, records: Iterable[dict[str, Any]], against: str | None = None) -> Case:
+        """The inverse of :meth:`records`. Raises ValueError or BadValue."""
+        create, *operations = map(read_operation, records)
+        if not isinstance(create, Create):
+            raise ValueError("no create")
+        return cls(create, tuple(operations), against)
 
 
 class Trial:

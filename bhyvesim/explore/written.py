@@ -10,7 +10,7 @@ from bhyvesim.errors import KernelHang, KernelPanic, Refused
 from bhyvesim.explore.causes import Cause
 from bhyvesim.explore.trial import Case, Trial
 from bhyvesim.kernel.gpt.access import Access as AccessResult
-from bhyvesim.kernel.gpt.diff import gone, pte_changes
+from bhyvesim.kernel.gpt.diff import pte_changes
 from bhyvesim.kernel.look.fsck import examine
 from bhyvesim.kernel.npt import NptResult
 from bhyvesim.kernel.results import Held
@@ -18,7 +18,7 @@ from bhyvesim.ops import ioctls as ops
 from bhyvesim.ops.operation import Operation
 from bhyvesim.prot import format_prot
 from bhyvesim.units import PAGE_SHIFT, format_size
-from bhyvesim.vm.life import not_freed
+from bhyvesim.vm.life import lost_since
 
 Keys = dict[str, str]
 
@@ -65,10 +65,10 @@ def cause_in(text: str) -> tuple[str, Cause] | None:
     for line in text.splitlines():
         if line.startswith(CAUSE):
             try:
-                gpt, kind, where, how = json.loads(line.removeprefix(CAUSE))
+                gpt, *cause = json.loads(line.removeprefix(CAUSE))
+                return str(gpt), Cause.of(cause)
             except ValueError:
                 return None
-            return str(gpt), Cause(str(kind), str(where), str(how))
     return None
 
 
@@ -123,8 +123,7 @@ class _Writer:
             return _stop(trial.stop)
         kind = self._cause.kind
         if kind == "lost":
-            runs = not_freed(gone(leaves, machine.space.gpt.leaves), machine.freed_by(slots))
-            lost = list(runs)
+            lost = lost_since(machine, leaves, slots)
             if isinstance(op, (ops.MunmapMemseg, ops.Reinit)):
                 return {"lost": str(sum(pages for _, pages in lost))}
             return {"pte": f"{{gpa: {lost[0][0]:#x}, value: 0}}"}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from bhyvesim.kernel.gpt.diff import gone
-from bhyvesim.kernel.gpt.windows import entries_set
+from bhyvesim.kernel.gpt.windows import Leaves, entries_set
 from bhyvesim.kernel.machine import Machine
+from bhyvesim.kernel.memory import Memmap
 from bhyvesim.ops import ioctls as ops
 from bhyvesim.ops.operation import Recorder
 from bhyvesim.prot import EXEC, READ, WRITE
@@ -107,8 +108,18 @@ def lost_pages(machine: Machine, operation: Callable[[], object]) -> tuple[tuple
     before = machine.space.gpt.leaves.copy()
     slots = list(machine.slots)
     operation()
-    runs = gone(before, machine.space.gpt.leaves)
-    return tuple(not_freed(runs, machine.freed_by(slots)))
+    return lost_since(machine, before, slots)
+
+
+def lost_since(
+    machine: Machine, leaves: Leaves, slots: Sequence[Memmap | None]
+) -> tuple[tuple[int, int], ...]:
+    """The pages that lost their entries since the tables were *leaves*, and the memmaps *slots*.
+
+    As runs ``(gpa, pages)``; without those whose memmap is gone since.
+    """
+    runs = gone(leaves, machine.space.gpt.leaves)
+    return tuple(not_freed(runs, machine.freed_by(slots))) if runs else ()
 
 
 def not_freed(runs: Iterable[tuple[int, int]], freed: Iterable[Span]) -> Iterator[tuple[int, int]]:

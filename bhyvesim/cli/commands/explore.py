@@ -254,7 +254,7 @@ def _written(finding: Finding, folder: str, names: dict[str, int]) -> FoundBug:
     path = os.path.join(folder, f"{name}.yaml")
     head = [f"Found by 'bhyvesim explore' and made small; {name}.jsonl is as it was found.", ""]
     written = scenario(finding.case, cause, shown.name, [*head, *story])
-    trace = "".join(f"{json.dumps(op.record())}\n" for op in finding.unshrunk.all)
+    trace = "".join(f"{json.dumps(record)}\n" for record in finding.unshrunk.records())
     write_whole(path, written.text.encode())
     write_whole(os.path.join(folder, f"{name}.jsonl"), trace.encode())
     return FoundBug(
