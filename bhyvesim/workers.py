@@ -43,13 +43,22 @@ def cores() -> int:
 
 
 class Workers:
-    """An executor, and how many tasks it does at once; ``stop`` ends what it is doing."""
+    """An executor, and how many tasks it does at once; ``stop`` ends what it is doing.
+
+    It is given *deep* tasks for each of those at a time.
+    """
 
     def __init__(
-        self, executor: Executor, count: int, stop: Callable[[], None] = lambda: None
+        self,
+        executor: Executor,
+        count: int,
+        stop: Callable[[], None] = lambda: None,
+        *,
+        deep: int = _DEEP,
     ) -> None:
         self.executor = executor
         self.count = count
+        self.at_once = count * deep
         self.stop = stop
 
     def spread(self, work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
@@ -60,18 +69,20 @@ class Workers:
         """
         done_elsewhere = partial(_with_revisions, revision_file.sources(), work)
         waiting = iter(tasks)
-        under_way: set[Future[R]] = set()
+        under_way: list[Future[R]] = []  # those that are ready together come in their order
         finished = False
         try:
             while True:
                 for task in waiting:
-                    under_way.add(self.executor.submit(done_elsewhere, task))
-                    if len(under_way) >= self.count * _DEEP:
+                    under_way.append(self.executor.submit(done_elsewhere, task))
+                    if len(under_way) >= self.at_once:
                         break
                 if not under_way:
                     break
-                ready, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                for future in ready:
+                ready = wait(under_way, return_when=FIRST_COMPLETED).done
+                done = [future for future in under_way if future in ready]
+                under_way = [future for future in under_way if future not in ready]
+                for future in done:
                     yield future.result()
             finished = True
         except BrokenProcessPool:
@@ -85,7 +96,7 @@ class Workers:
 def local(jobs: int) -> Iterator[Workers]:
     """*jobs* processes of this machine, none of which is left behind; with 1, this one."""
     if jobs <= 1:
-        yield Workers(_Here(), 1)
+        yield Workers(_Here(), 1, deep=1)  # who is never idle
         return
     # A forked worker has its imports done.
     fork = "fork" in multiprocessing.get_all_start_methods()
