@@ -52,7 +52,6 @@ ERRNOS = {
     "EOVERFLOW": 79,
     "EALREADY": 149,
 }
-OF_THE_HOST = {"EBUSY", "EALREADY"}  # which no machine answers, but what keeps it running
 
 
 class Refused(BhyvesimError):

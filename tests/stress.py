@@ -41,7 +41,7 @@ def write(folder: str, name: str, writer: int, turns: Iterator[int]) -> Told:
     for turn in turns:
         started = time.monotonic()
         page = writer * (ROOM // PAGE) + turn
-        (access,), _, _ = host.perform(name, "touch", Access(page * PAGE, 1, 2))
+        (access,), *_ = host.perform(name, "touch", Access(page * PAGE, 1, 2))
         assert access.mapped == 1
         longest = max(longest, time.monotonic() - started)
         changes += 1

@@ -36,6 +36,7 @@ LAYERS = {
     "kernel.check": 11,
     "kernel.contents": 11,
     "kernel.npt": 11,
+    "kernel.vmrun": 11,
     "kernel.plain": 11,
     "kernel.look": 12,
     "trace": 12,

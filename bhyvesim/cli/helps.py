@@ -4,6 +4,8 @@ HELPS = {
     "create": "Allocate, map and boot a VM from its description.",
     "list": "List the VMs: state, kernel, memory, resident pages.",
     "reboot": "Reinit the VM, map its ROM again, boot its guest.",
+    "pause": "Pause a VM: none of its vCPUs runs until it is resumed (VM_PAUSE).",
+    "resume": "Resume a paused VM (VM_RESUME).",
     "touch": "Let the guest access memory: every page that holds a byte of [GPA, GPA+LEN).",
     "hold": "Let a userspace mapping hold the page at GPA, until it is released.",
     "release": "Release the hold ID, as 'hold' printed it.",

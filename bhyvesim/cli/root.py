@@ -19,6 +19,8 @@ COMMANDS = {
     "create": ("lifecycle", "create"),
     "list": ("inspect", "list_vms"),
     "reboot": ("lifecycle", "reboot"),
+    "pause": ("lifecycle", "pause"),
+    "resume": ("lifecycle", "resume"),
     "touch": ("lifecycle", "touch"),
     "hold": ("lifecycle", "hold"),
     "release": ("lifecycle", "release"),
@@ -128,7 +130,7 @@ _EPILOG = """\b
 bhyvectl's own manner works as well:
   bhyvesim --vm=NAME --get-memmap [--graph] --get-memseg --get-lowmem --get-highmem
            --get-eptp --get-gpa-pmap=GPA --get-stats
-           --set-mem=MB --force-reset --force-poweroff --destroy
+           --set-mem=MB --pause --resume --force-reset --force-poweroff --destroy
   bhyvesim --create --vm=NAME | --create --config=FILE [--vm=NAME] [--replace]
 
 \b

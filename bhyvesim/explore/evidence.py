@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from bhyvesim.config.importers.memmap import Listing, Row
-from bhyvesim.errors import ERRNOS, OF_THE_HOST, BadValue, KernelStop, Refused
+from bhyvesim.errors import ERRNOS, BadValue, KernelStop, Refused
 from bhyvesim.explore.identify import Candidate
 from bhyvesim.explore.seen import told
 from bhyvesim.kernel.gpt.levels import LEAF_SPAN
@@ -30,7 +30,7 @@ from bhyvesim.span import parse_span
 from bhyvesim.units import PAGE_SIZE, format_size, shorten
 from bhyvesim.values import Value
 
-_ANSWERS = [name for name in ERRNOS if name not in OF_THE_HOST]
+_ANSWERS = tuple(ERRNOS)
 OK = "ok"
 
 

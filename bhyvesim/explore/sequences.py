@@ -16,7 +16,6 @@ from bhyvesim.explore.generate import Generator, kernel
 from bhyvesim.explore.trial import Case
 from bhyvesim.kernel.memory import MAX_MEMMAPS
 from bhyvesim.kernel.npt import MAX_TRACKED, OPERATIONS
-from bhyvesim.kernel.results import MachineState
 from bhyvesim.kernel.revisions.revision import VMSPACE_END
 from bhyvesim.ops import ioctls as ops
 from bhyvesim.ops.operation import Operation
@@ -74,7 +73,7 @@ class _Maker:
             if operation is None:
                 return
             yield self._done(operation)
-            if self._machine.state is not MachineState.RUNNING:
+            if not self._machine.state.alive:
                 yield from self._afterwards()
                 return
 

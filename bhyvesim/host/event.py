@@ -148,7 +148,7 @@ class Event:
         """The machine's, but for a VM that is powered off, which the kernel does not know."""
         state = self.machine.state.value
         off = self.action.word == "power-off" or (self.row is not None and self.row.state == "off")
-        return "off" if off and state == "running" and not self.action.starts else state
+        return "off" if off and self.machine.state.alive and not self.action.starts else state
 
     def _dump(self, stop: KernelStop, crashes: int) -> CrashDump:
         import uuid

@@ -11,7 +11,9 @@ from bhyvesim.host.actions import Action, Create, Destroy, Do, PowerOff, Reboot,
 from bhyvesim.host.event import Event, forget
 from bhyvesim.kernel.calls import Listener, Warned
 from bhyvesim.kernel.machine import Machine
+from bhyvesim.kernel.results import MachineState
 from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.ops.ioctls import Pause, Resume
 from bhyvesim.ops.operation import Operation, Recorder
 from bhyvesim.store import lives
 from bhyvesim.store.lives import Stored
@@ -75,11 +77,15 @@ class Destroyed(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What operations came to: a value each; and ``(gpa, pages)`` that were lost by them."""
+    """What operations came to: a value each; and ``(gpa, pages)`` that were lost by them.
+
+    ``machine`` is the VM's, afterwards, to be looked at.
+    """
 
     values: tuple[Any, ...]
     lost: tuple[tuple[int, int], ...]
     warnings: tuple[Warned, ...]
+    machine: Machine
 
 
 class Host:
@@ -125,9 +131,10 @@ class Host:
         return self._change(spec.name, work, new=True, load=replace)
 
     def reboot(self, name: str) -> Rebooted:
-        """VM_REINIT, the devmem mapped again, the guest booted."""
+        """VM_REINIT, the devmem mapped again, the guest booted. EBUSY for one that is paused."""
 
         def work(found: _Found) -> Rebooted:
+            found.check_not_paused("reboots")
             result, event = self._act(found, Reboot())
             return Rebooted(event.spec, result, tuple(event.machine.kernel.warnings))
 
@@ -144,7 +151,8 @@ class Host:
             if action.by_guest and found.row is not None and found.row.state == "off":
                 raise Refused("EBUSY", f"{name} is powered off; a reboot starts its guest again")
             done, event = self._act(found, action)
-            return Done(done.values, done.lost, tuple(event.machine.kernel.warnings))
+            machine = event.machine
+            return Done(done.values, done.lost, tuple(machine.kernel.warnings), machine)
 
         return self._change(name, work)
 
@@ -157,11 +165,15 @@ class Host:
         self._change(name, lambda found: self._act(found, action))
 
     def power_off(self, name: str) -> None:
-        """Stop the guest; its memory stays until destroy. EALREADY a second time."""
+        """Stop the guest; its memory stays until destroy. EALREADY a second time.
+
+        EBUSY for one that is paused: what its VMM makes of that is not known.
+        """
 
         def work(found: _Found) -> None:
             if found.row is not None and found.row.state == "off":
                 raise Refused("EALREADY", f"{name} is powered off already")
+            found.check_not_paused("powers off")
             self._act(found, PowerOff())
 
         self._change(name, work)
@@ -243,6 +255,22 @@ class Host:
         event = Event(action, stored.spec, machine, self.clock(), row, stored)
         return found.do(event), event
 
+    def pause(self, name: str) -> None:
+        """VM_PAUSE. EALREADY where it is paused, ENOTTY before 15844, EBUSY powered off."""
+        self._pause_or_resume(name, Pause())
+
+    def resume(self, name: str) -> None:
+        """VM_RESUME. EALREADY where it is not paused; else as pause()."""
+        self._pause_or_resume(name, Resume())
+
+    def _pause_or_resume(self, name: str, operation: Operation) -> None:
+        def work(found: _Found) -> None:
+            if found.row is not None and found.row.state == "off":
+                raise Refused("EBUSY", f"{name} is powered off: it has no guest to {operation.op}")
+            self._act(found, Do(operation.op, (operation,)))
+
+        self._change(name, work)
+
     def _destroy(self, found: _Found) -> Destroyed:
         row = found.row
         assert row is not None
@@ -298,6 +326,11 @@ class _Found:
         if event.dump is not None:
             raise _Halted
         return value
+
+    def check_not_paused(self, does: str) -> None:
+        """Raises Refused (EBUSY) for a VM that is paused, and so never *does* anything."""
+        if self.row is not None and self.row.state == MachineState.PAUSED.value:
+            raise Refused("EBUSY", f"{self.name} is paused, and never {does}: resume it first")
 
     def forget(self, time_ns: int) -> None:
         """The VM, whose kernel is gone, is to be a VM no more."""

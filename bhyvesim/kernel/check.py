@@ -13,7 +13,6 @@ from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.mapping import Mapping
 from bhyvesim.kernel.memory import APIC_SPAN
 from bhyvesim.kernel.pte.format import pfn_of
-from bhyvesim.kernel.results import MachineState
 from bhyvesim.kernel.vmspace import PAGES_END
 
 
@@ -31,7 +30,7 @@ def problems(machine: Machine) -> list[str]:
     After a panic the tables need not agree with the memmaps, so only the tree is checked.
     """
     found = gpt_check.problems(machine.space.gpt)
-    if machine.state is not MachineState.RUNNING:
+    if not machine.state.alive:
         return found
     wrong = [f"page {w.gpa:#x} {w.problem}" for w in wrong_entries(machine)]
     stray = [f"page {run.gpa:#x} has an entry, but no mapping" for run in stray_runs(machine)]

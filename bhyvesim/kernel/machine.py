@@ -263,11 +263,12 @@ class Machine:
         *prot* is what each access wants at once (a mask, or ``"rw"``); *by* a vCPU, through
         the tables, or a ``device``, which holds and releases each page (and reads or writes).
         Stops at the first failure, which is a result; KernelPanic where the kernel panics.
+        Raises Refused (EBUSY) for a vCPU of a paused VM: VM_RUN does not let it run.
         """
         if type(prot) is not int:
             prot = _mask(prot)
         if self.state is not _RUNNING or not 0 < prot <= ALL:
-            self._check_access(prot)
+            self._check_access(prot, by)
         if by != "vcpu":
             return self._access_by_device(gpa, npages, prot, by)
         page = gpa >> PAGE_SHIFT
@@ -338,7 +339,7 @@ class Machine:
         The same as one :meth:`access` after the other, at a fraction of the time.
         """
         prot = _mask(prot)
-        self._check_access(prot)
+        self._check_access(prot, "vcpu")
         try:
             mapped, failed = self.client.access_many(gpas, prot)
         except KernelStop as stopped:
@@ -349,6 +350,24 @@ class Machine:
         touched = (gpa >> PAGE_SHIFT for gpa in gpas)
         faults = tuple((p << PAGE_SHIFT, failed[p]) for p in touched if p in failed)
         return BatchAccess(len(gpas) - len(faults), mapped, faults)
+
+    def pause(self) -> None:
+        """VM_PAUSE: no vCPU runs until it is resumed; devices and ioctls go on.
+
+        Raises Refused: ENOTTY before 15844, EALREADY where it is paused. A reinit leaves it
+        paused. Source: vm_pause_instance(); vm_run(), which answers EBUSY then.
+        """
+        self._set_paused(MachineState.PAUSED, "VM_PAUSE", "paused already")
+
+    def resume(self) -> None:
+        """VM_RESUME. Raises Refused: ENOTTY before 15844, EALREADY where it is not paused."""
+        self._set_paused(MachineState.RUNNING, "VM_RESUME", "not paused")
+
+    def _set_paused(self, state: MachineState, ioctl: str, already: str) -> None:
+        self.check_offered(self.revision.ioctls.pause, ioctl)
+        if self.state is state:
+            raise Refused("EALREADY", f"the VM is {already}")
+        self.state = state
 
     def reinit(self) -> None:
         """VM_REINIT: free every memmap of a devmem segment, in slot order.
@@ -449,8 +468,10 @@ class Machine:
         if not offered:
             raise Refused("ENOTTY", f"kernel {self.revision.name} has no {what}")
 
-    def _check_access(self, prot: int) -> None:
+    def _check_access(self, prot: int, by: str) -> None:
         self.check_running()
+        if self.state is MachineState.PAUSED and by == "vcpu":
+            raise Refused("EBUSY", "the VM is paused: none of its vCPUs runs")
         if not 0 < prot <= ALL:
             raise BadValue(f"{prot!r} is not an access", "a mask of R=1, W=2, X=4")
 

@@ -10,9 +10,15 @@ class MachineState(Enum):
     """What a machine still answers to."""
 
     RUNNING = "running"
+    PAUSED = "paused"  # it answers to all but its vCPUs
     PANICKED = "panicked"
     HUNG = "hung"
     DESTROYED = "destroyed"
+
+    @property
+    def alive(self) -> bool:
+        """Whether its kernel is there and has it: no panic, no hang, not destroyed."""
+        return self in (MachineState.RUNNING, MachineState.PAUSED)
 
 
 class Held(NamedTuple):

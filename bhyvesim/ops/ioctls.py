@@ -278,6 +278,24 @@ class Stats(Operation):
         return {"ok": 0, "resident_bytes": value.resident, "wired_bytes": value.wired}
 
 
+class Pause(Operation):
+    """VM_PAUSE."""
+
+    op: ClassVar[str] = "pause"
+
+    def perform(self, machine: Machine) -> None:
+        machine.pause()
+
+
+class Resume(Operation):
+    """VM_RESUME."""
+
+    op: ClassVar[str] = "resume"
+
+    def perform(self, machine: Machine) -> None:
+        machine.resume()
+
+
 class Reinit(Operation):
     """VM_REINIT."""
 

@@ -23,6 +23,8 @@ _CLASSES: tuple[type[Operation], ...] = (
     ioctls.NptOp,
     ioctls.TrackDirtyPages,
     ioctls.Stats,
+    ioctls.Pause,
+    ioctls.Resume,
     ioctls.Reinit,
     ioctls.Destroy,
     ioctls.Dump,

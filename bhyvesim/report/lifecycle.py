@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple
 from bhyvesim.host.host import Destroyed
 from bhyvesim.kernel.gpt.access import FAULTS, Access
 from bhyvesim.kernel.results import Held, MachineState
+from bhyvesim.kernel.vmrun import VM_RUN_WORDS
 from bhyvesim.report.model import Column, Report, one_of
 from bhyvesim.vm import life
 from bhyvesim.vm.spec import VmSpec
@@ -15,17 +16,21 @@ from bhyvesim.vm.spec import VmSpec
 FORGOTTEN = "forgotten"
 Fault = Annotated[str, one_of(FAULTS)]
 Outcome = Annotated[
-    str, one_of((*(state.value for state in MachineState if state.name != "RUNNING"), FORGOTTEN))
+    str, one_of((*(state.value for state in MachineState if not state.alive), FORGOTTEN))
 ]
 
 
 class Touched(NamedTuple):
-    """`bhyvesim touch`: pages accessed, entries newly set, the first failure."""
+    """`bhyvesim touch`: pages accessed, entries newly set, the first failure.
+
+    ``vm_run`` is how VM_RUN comes back to the VMM where a vCPU's access failed.
+    """
 
     ok: int
     mapped: int
     fault: Fault | None
     gpa: int | None
+    vm_run: Annotated[str, one_of(VM_RUN_WORDS)] | None
 
 
 class HoldTaken(NamedTuple):
@@ -85,13 +90,19 @@ class AllDestroyed(NamedTuple):
     destroyed: tuple[DestroyedVm, ...]
 
 
-def touched(access: Access) -> Report:
-    """Guest accesses: how many pages, how many entries, and the first failure."""
-    record = Touched(*access)
+def touched(access: Access, vm_run: str | None) -> Report:
+    """Guest accesses: how many pages, how many entries, the first failure, and who sees it."""
+    record = Touched(*access, vm_run)
     where = "" if record.gpa is None else f"{record.gpa:#x}"
-    rows = ((str(record.ok), str(record.mapped), record.fault or "none", where),)
-    columns = (Column("ACCESSED", True), Column("MAPPED", True), Column("FAULT"), Column("AT"))
-    return Report(columns, rows, record)
+    row = (str(record.ok), str(record.mapped), record.fault or "none", where, vm_run or "")
+    columns = (
+        Column("ACCESSED", True),
+        Column("MAPPED", True),
+        Column("FAULT"),
+        Column("AT"),
+        Column("VM_RUN"),
+    )
+    return Report(columns, (row,), record)
 
 
 def held(hold: Held) -> Report:

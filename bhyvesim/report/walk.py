@@ -12,7 +12,6 @@ from bhyvesim.kernel.look.areas import Area, areas, over
 from bhyvesim.kernel.look.verdicts import Verdict, verdicts
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.pte.format import pfn_of
-from bhyvesim.kernel.results import MachineState
 from bhyvesim.prot import format_prot
 from bhyvesim.report.fit import Page, named, paragraph, table
 from bhyvesim.report.model import Column
@@ -182,7 +181,7 @@ def _lines(title: str, walk: Walk, machine: Machine, width: int | None) -> list[
     host = "none" if walk.pfn is None else f"PFN {walk.pfn:#x}, HPA {walk.hpa:#x}"
     lines += named([("host page", host), *_told_memmap(walk.memmap)], width)
     lines.append("")
-    if machine.state is not MachineState.RUNNING:
+    if not machine.state.alive:
         lines += paragraph(_STOPPED, width)
     return lines + named(
         [(_WORDS[a.access], f"{'yes' if a.allowed else 'no'}: {a.why}") for a in walk.accesses],

@@ -62,6 +62,7 @@ class Observed:
     bitmap: bytes | None = None
     returns: int | None = None
     hold: int | None = None
+    vm_run: str | None = None  # how VM_RUN comes back after a vCPU's access that failed
     values: list[int] | None = None
     data: bytes | None = None
     drift: int | None = None  # the kernel's page counter, less the entries really set
@@ -139,6 +140,7 @@ class Expectation:
     bitmap: bytes | None = None
     returns: int | None = None
     hold: int | None = None
+    vm_run: str | None = None
     dirty_count: int | None = None
     dirty_pages: int | None = None  # a bitmap
     value: Series | None = None

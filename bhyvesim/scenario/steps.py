@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from bhyvesim.kernel.gpt.access import Access
 from bhyvesim.kernel.npt import NptResult
 from bhyvesim.kernel.results import BatchAccess, Held
+from bhyvesim.kernel.vmrun import vm_run_sees
 from bhyvesim.ops import ioctls as ops
 from bhyvesim.ops.contents import Bytes, Read, Write
 from bhyvesim.ops.operation import Operation
@@ -29,7 +30,10 @@ class Do:
         value = self.operation.do(cell.running)
         if isinstance(self.operation, ops.Destroy):
             return Observed(leaks=value)
-        return observed(value)
+        seen = observed(value)
+        if isinstance(self.operation, ops.Access) and self.operation.by == "vcpu":
+            seen.vm_run = vm_run_sees(cell.running, value)
+        return seen
 
 
 def observed(value: Any) -> Observed:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from bhyvesim.errors import Refused
 from bhyvesim.kernel.gpt.diff import gone
 from bhyvesim.kernel.gpt.windows import Leaves, entries_set
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.memory import Memmap
+from bhyvesim.kernel.results import MachineState
 from bhyvesim.ops import ioctls as ops
 from bhyvesim.ops.operation import Recorder
 from bhyvesim.prot import EXEC, READ, WRITE
@@ -87,7 +89,12 @@ def boot(machine: Machine, spec: VmSpec) -> Booted:
 
 
 def reboot(machine: Machine, spec: VmSpec, done: Done = lambda stage: None) -> Rebooted:
-    """VM_REINIT; the VMM maps its devmem again; the guest boots. *done* is told of each."""
+    """VM_REINIT; the VMM maps its devmem again; the guest boots. *done* is told of each.
+
+    Raises Refused (EBUSY), and changes nothing, where the VM is paused: its guest cannot boot.
+    """
+    if machine.state is MachineState.PAUSED:
+        raise Refused("EBUSY", "the VM is paused: its guest cannot boot")
     slots = list(machine.slots)
     lost = lost_pages(machine, lambda: ops.Reinit().do(machine))
     done("reinit")

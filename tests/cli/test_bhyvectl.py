@@ -46,7 +46,7 @@ def test_every_full_name_resolves_to_itself():
         ("--w", "wrlock-cycle"),
         ("--get-ac", "get-active-cpus"),
         ("--get-cp", "get-cpu-topology"),
-        ("--p", "pmtmr-port"),
+        ("--pm", "pmtmr-port"),
     ],
 )
 def test_the_shortest_abbreviations(typed, name):

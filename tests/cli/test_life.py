@@ -152,12 +152,13 @@ def test_touch_says_what_was_mapped_and_where_it_failed(cli, vm_file):
     touched = json.loads(
         cli("touch", "--gpa", "0x1000", "--len", "8K", "--access", "rw", "--format", "json").out
     )
-    assert touched == {"ok": 2, "mapped": 2, "fault": None, "gpa": None}
+    assert touched == {"ok": 2, "mapped": 2, "fault": None, "gpa": None, "vm_run": None}
     status, out, _ = cli("touch", "--gpa", "16380K", "--len", "64K", "--access", "w")
     assert status == 1
-    assert out.splitlines()[1].split() == ["1", "1", "FC_NOMAP", "0x1000000"]
+    assert out.splitlines()[1].split() == ["1", "1", "FC_NOMAP", "0x1000000", "mmio"]
     status, out, _ = cli("touch", "--gpa", "0xffe00000", "--access", "w")
-    assert (status, out.splitlines()[1].split()) == (1, ["0", "0", "FC_PROT", "0xffe00000"])
+    assert status == 1
+    assert out.splitlines()[1].split() == ["0", "0", "FC_PROT", "0xffe00000", "paging"]
 
 
 def test_touch_can_panic_the_host(cli, vm_file):

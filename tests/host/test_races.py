@@ -47,7 +47,7 @@ def host(folder):
 
 
 def touch(host, page):
-    (access,), _, _ = host.perform("x", "touch", Access(page * PAGE, 1, 2))
+    (access,), *_ = host.perform("x", "touch", Access(page * PAGE, 1, 2))
     return access.mapped
 
 
@@ -92,7 +92,7 @@ def test_an_unchanged_vm_is_not_written(folder, host):
     touch(host, 5)
     file = Path(host.store.path)
     before = file.stat().st_mtime_ns, file.read_bytes()
-    (access,), _, _ = host.perform("x", "touch", Access(5 * PAGE, 1, 2))
+    (access,), *_ = host.perform("x", "touch", Access(5 * PAGE, 1, 2))
     assert (access.ok, access.mapped) == (1, 0)
     host.perform("x", "stats", Stats())
     with pytest.raises(Refused, match="EFAULT"):

@@ -25,7 +25,7 @@ def test_every_recorded_operation_comes_back_from_its_json():
             assert again == operation
             assert hash(again) == hash(operation)
             seen.add(operation.op)
-    assert seen == OPERATIONS.keys() - {"access_batch", "read", "write", "fill"}
+    assert seen == OPERATIONS.keys() - {"access_batch", "read", "write", "fill", "pause", "resume"}
 
 
 def test_what_is_at_its_default_is_left_out():

@@ -27,6 +27,9 @@ OURS = {
     "graph": False,
     "quiet": False,
 }
+_CHANGING = frozenset(
+    ("create", "set-mem", "pause", "resume", "force-reset", "force-poweroff", "destroy")
+)
 # Options of the subcommands' root, which therefore do not decide for bhyvectl's manner.
 _ROOT_OPTIONS = ("--help", "--version", "--quiet", "--verbose")
 
@@ -90,6 +93,11 @@ def _options(argv: Sequence[str]) -> dict[str, str]:
     for name in ("config", "replace"):
         if name in options and "create" not in options:
             raise UsageError(f"--{name} goes with --create")
+    for name in ("pause", "resume"):
+        others = _CHANGING & options.keys() - {name}
+        if name in options and others:
+            other = min(others)
+            raise UsageError(f"--{name} with --{other}: which comes first is not known; say one")
     if "graph" in options and "get-memmap" not in options:
         raise UsageError("--graph goes with --get-memmap")
     return options
@@ -97,9 +105,8 @@ def _options(argv: Sequence[str]) -> dict[str, str]:
 
 def _check_looks_only(options: dict[str, str]) -> None:
     """Raises UsageError where something else than the present is to be changed."""
-    changing = {"create", "set-mem", "force-reset", "force-poweroff", "destroy"}
     for name in options:
-        if name in changing:
+        if name in _CHANGING:
             raise UsageError(f"--{name} with --at or --crash: the past cannot be changed")
 
 
@@ -207,7 +214,12 @@ def _address(text: str) -> int:
 
 
 def _end(session: Session, options: dict[str, str]) -> int:
-    """force-reset, force-poweroff, destroy, in this order; a failure ends the rest."""
+    """pause or resume; force-reset, force-poweroff, destroy, in this order, until one fails."""
+    for name in ("pause", "resume"):
+        if name in options:
+            from bhyvesim.cli.commands.lifecycle import say_paused
+
+            say_paused(session, name, session.which())
     ends = [name for name in ("force-reset", "force-poweroff", "destroy") if name in options]
     status = 0
     for name in ends:

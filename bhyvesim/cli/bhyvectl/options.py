@@ -1,4 +1,7 @@
-"""bhyvectl's option table: every name of 2021, so that abbreviations mean what they mean there."""
+"""bhyvectl's option table: every name of 2021 and 2023, so that abbreviations mean what they do.
+
+The two names that 2023 added are in it: what was no abbreviation of theirs then still works.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +39,15 @@ desc-base desc-limit desc-access set-x2apic-state set-exception-bitmap
 set-vmcs-entry-interruption-info
 """
 
+_SINCE_2023 = "pause resume"
+
 # In bhyvectl's usage text, and refused by its parser. Here they work.
 _PROMISED = "get-lowmem get-highmem"
 
 TABLE: tuple[tuple[str, bool], ...] = (
     *((name, False) for name in _PLAIN.split()),
     *((name, True) for name in _WITH_ARGUMENT.split()),
+    *((name, False) for name in _SINCE_2023.split()),
     *((name, False) for name in _PROMISED.split()),
 )
 
@@ -58,6 +64,8 @@ SIMULATED = frozenset(
         "get-eptp",
         "get-gpa-pmap",
         "get-stats",
+        "pause",
+        "resume",
         "force-reset",
         "force-poweroff",
         "destroy",

@@ -20,8 +20,9 @@ from bhyvesim.cli.params import (
 )
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import HostStopped
-from bhyvesim.host.host import Created, Destroyed, Rebooted, Stopped
+from bhyvesim.host.host import Created, Destroyed, Done, Rebooted, Stopped
 from bhyvesim.kernel.calls import Warned, build_name
+from bhyvesim.kernel.vmrun import vm_run_sees
 from bhyvesim.ops.ioctls import Hold, Release
 from bhyvesim.ops.operation import Operation
 from bhyvesim.prot import BY, READ, WRITE, format_prot
@@ -83,6 +84,38 @@ def reboot(session: Session, fmt: Format | None) -> None:
 
 
 @click.command()
+@dry_run_option
+@vm_option
+@revision_option
+@click.pass_obj
+def pause(session: Session) -> None:
+    """Pause a VM: none of its vCPUs runs until it is resumed (VM_PAUSE).
+
+    For kernels from 15844 on. Devices, ioctls and destroy go on as before.
+    """
+    say_paused(session, "pause", session.which())
+
+
+@click.command()
+@dry_run_option
+@vm_option
+@revision_option
+@click.pass_obj
+def resume(session: Session) -> None:
+    """Resume a paused VM (VM_RESUME)."""
+    say_paused(session, "resume", session.which())
+
+
+def say_paused(session: Session, word: str, name: str) -> None:
+    """Pause or resume the VM *name*, as *word* says, and say so."""
+    if word == "pause":
+        session.host.pause(name)
+    else:
+        session.host.resume(name)
+    session.note(f"{word}d {name}")
+
+
+@click.command()
 @click.option("--gpa", type=ADDRESS, required=True, help="Guest-physical address.")
 @click.option("--len", "length", type=SIZE, default="4K", help="How many bytes. [default: 4K]")
 @click.option("--access", "prot", type=ACCESS, default="r", help="r, w, x together. [default: r]")
@@ -99,15 +132,19 @@ def reboot(session: Session, fmt: Format | None) -> None:
 def touch(session: Session, gpa: int, length: int, prot: int, by: str, fmt: Format | None) -> int:
     """Let the guest access memory: every page that holds a byte of [GPA, GPA+LEN).
 
-    Stops at the first access that fails; the exit status is then 1.
+    Stops at the first access that fails; the exit status is then 1. VM_RUN is how the
+    ioctl comes back to the VMM then: mmio, to emulate the instruction; where the fault
+    handler fails, with EFAULT, or from 15844 on with an exit of the kind paging.
     """
 
     if length == 0:
         raise click.BadParameter("0 is no length", param_hint="--len")
     _check_holder(prot, by)
     operation = touching(TouchSpec(gpa, length, prot, by))
-    (access,) = perform(session, "touch", operation)
-    session.emit(layouts.touched(access), fmt)
+    done = performed(session, "touch", operation)
+    (access,) = done.values
+    sees = vm_run_sees(done.machine, access) if by == "vcpu" else None
+    session.emit(layouts.touched(access, sees), fmt)
     return 0 if access.fault is None else 1
 
 
@@ -256,10 +293,15 @@ def say_rebooted(session: Session, outcome: Rebooted) -> None:
 
 def perform(session: Session, word: str, *operations: Operation) -> tuple[Any, ...]:
     """Operations on the VM that is meant, with what the kernel warned of; their values."""
+    return performed(session, word, *operations).values
+
+
+def performed(session: Session, word: str, *operations: Operation) -> Done:
+    """:func:`perform`, and the machine afterwards."""
     done = session.host.perform(session.which(), word, *operations)
     say_warnings(session, done.warnings)
     say_lost(session, done.lost)
-    return done.values
+    return done
 
 
 def say_lost(session: Session, lost: Iterable[tuple[int, int]]) -> None:

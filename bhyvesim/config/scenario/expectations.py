@@ -13,13 +13,13 @@ from bhyvesim.config.scenario import nodes as n
 from bhyvesim.config.scenario.steps import STEPS
 from bhyvesim.config.vm import read_memmap
 from bhyvesim.errors import ERRNOS as ERRNO_NUMBERS
-from bhyvesim.errors import OF_THE_HOST
 from bhyvesim.kernel.gpt.access import FAULTS
 from bhyvesim.kernel.gpt.levels import LEAF_LEVEL, ROOT_LEVEL
 from bhyvesim.kernel.look.fsck import KINDS
 from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.pte.format import bit_names
 from bhyvesim.kernel.revisions import REVISIONS, hanging, panics
+from bhyvesim.kernel.vmrun import VM_RUN_WORDS
 from bhyvesim.scenario.model import (
     CellSpec,
     ContentExpectation,
@@ -31,7 +31,7 @@ from bhyvesim.units import PAGE_SHIFT, shorten
 
 T = TypeVar("T")
 
-ERRNOS = tuple(sorted(ERRNO_NUMBERS.keys() - OF_THE_HOST))
+ERRNOS = tuple(sorted(ERRNO_NUMBERS))
 STATE = ("resident", "memmap", "pte", "tables", "contents", "fsck")
 ENDINGS = ("ok", "errno", "fault", "panic", "hang")
 
@@ -182,6 +182,12 @@ DIRTY = Key("dirty", _dirty, "Dirty pages.")
 BITMAP = Key("bitmap", n.bitmap, "As VM_NPT_OPERATION or VM_TRACK_DIRTY_PAGES writes it.")
 RETURNS = Key("returns", r.natural, "What VM_NPT_OPERATION returns.")
 HOLD = Key("hold", n.positive, "The hold's id.")
+VM_RUN = Key(
+    "vm_run",
+    r.choice(*VM_RUN_WORDS),
+    "How VM_RUN comes back where a vCPU's access fails: mmio, for the instruction to be "
+    "emulated; EFAULT; or an exit of the kind paging.",
+)
 VALUE = Key("value", n.series, "What is peeked.")
 BYTE = Key("byte", n.byte, "What every byte peeked is.")
 RESIDENT = Key("resident", r.natural, "The kernel's page counter, afterwards.")
@@ -200,7 +206,7 @@ CONTENTS = Key(
 FSCK = Key("fsck", r.items(r.choice(*KINDS)), "Kinds of what fsck finds afterwards, and no other.")
 EXPECT_KEYS = (
     *(WHEN, OK, ERRNO, FAULT, FAULT_GPA, PANIC, HANG, PAGES, MAPPED, LOST, LEAKS, DIRTY),
-    *(BITMAP, RETURNS, HOLD, VALUE, BYTE, RESIDENT, MEMMAP, PTE, TABLES, CONTENTS),
+    *(BITMAP, RETURNS, HOLD, VM_RUN, VALUE, BYTE, RESIDENT, MEMMAP, PTE, TABLES, CONTENTS),
     FSCK,
 )
 _WORDS: r.Schema = {"enum": ["ok", *ERRNOS, *FAULTS]}
@@ -278,6 +284,7 @@ def _expectation(
         bitmap=fields.optional(BITMAP),
         returns=fields.optional(RETURNS),
         hold=fields.optional(HOLD),
+        vm_run=fields.optional(VM_RUN),
         dirty_count=count,
         dirty_pages=pages,
         value=fields.optional(VALUE),

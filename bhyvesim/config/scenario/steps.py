@@ -225,7 +225,10 @@ STEPS: dict[str, StepKind] = {
     "map": StepKind((GPA, SEGMENT, OFFSET, LEN, PROT, WIRED), _map, ("mapped",)),
     "unmap": StepKind((GPA, LEN), _unmap, ("lost",)),
     "touch": StepKind(
-        (GPA, TOUCH_LEN, r.ACCESS, r.AGENT, EVERY), _touch, _ACCESS, r.DEVICES_READ_OR_WRITE
+        (GPA, TOUCH_LEN, r.ACCESS, r.AGENT, EVERY),
+        _touch,
+        (*_ACCESS, "vm_run"),
+        r.DEVICES_READ_OR_WRITE,
     ),
     "fill": StepKind((*WHERE, FILL_LEN, BYTE), _fill, _ACCESS, _ONE_PLACE),
     "poke": StepKind((*WHERE, INTEGER_SIZE, COUNT, STRIDE, VALUE), _poke, _ACCESS, _ONE_PLACE),
@@ -237,6 +240,8 @@ STEPS: dict[str, StepKind] = {
     ),
     "reboot": StepKind((), lambda fields: do.Reboot(), (*_ACCESS, "lost")),
     "reinit": StepKind((), lambda fields: do.Unmap(ops.Reinit()), ("lost",)),
+    "pause": StepKind((), lambda fields: do.Do(ops.Pause())),
+    "resume": StepKind((), lambda fields: do.Do(ops.Resume())),
     "destroy": StepKind((), lambda fields: do.Do(ops.Destroy()), ("leaks",)),
     "dirty": StepKind((GPA, LEN, DIRTY_OP, PAGES), _dirty, _BITMAP, _NO_PAGES_OF_A_READ),
     "hold": StepKind((GPA, r.HELD), _hold, ("hold", "fault", "gpa")),

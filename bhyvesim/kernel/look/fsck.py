@@ -17,7 +17,6 @@ from bhyvesim.kernel.look.uses import table_uses
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.memory import APIC_SPAN
 from bhyvesim.kernel.pte import PteFormat
-from bhyvesim.kernel.results import MachineState
 from bhyvesim.kernel.revisions import Revision
 from bhyvesim.prot import READ
 from bhyvesim.span import Span
@@ -118,7 +117,7 @@ def _made_fresh(machine: Machine) -> Gpt | None:
 
 def _waits_for_the_apic(machine: Machine, gpa: int) -> bool:
     """A kernel that stopped may have unmapped the APIC access page by right."""
-    return machine.state is not MachineState.RUNNING and gpa == APIC_SPAN.start and machine.apicv
+    return not machine.state.alive and gpa == APIC_SPAN.start and machine.apicv
 
 
 def _idle(machine: Machine) -> Iterator[Finding]:

@@ -31,5 +31,7 @@ REVISION = Revision(
         track_dirty_pages=True,
         tracking_needed=True,
         npt_operation=True,
+        pause=True,
+        paging_exit=True,
     ),
 )

@@ -90,5 +90,12 @@ REVISION = Revision(
     paths=VMSPACE_PATHS,
     segids=5,
     stops=(PANIC_C, PANIC_D, HANG),
-    ioctls=Ioctls(holds=True, deferred_dirty=True, track_dirty_pages=True, tracking_needed=True),
+    ioctls=Ioctls(
+        holds=True,
+        deferred_dirty=True,
+        track_dirty_pages=True,
+        tracking_needed=True,
+        pause=True,
+        paging_exit=True,
+    ),
 )

@@ -71,6 +71,8 @@ class Ioctls:
     ``holds``: pages can be held and released (vmc_hold, vmp_release); ``deferred_dirty``:
     a release may ask not to mark the page. ``track_dirty_pages``: VM_TRACK_DIRTY_PAGES;
     ``tracking_needed``: it is EPERM without tracking. ``npt_operation``: VM_NPT_OPERATION.
+    ``pause``: VM_PAUSE and VM_RESUME. ``paging_exit``: VM_RUN comes back with an exit of that
+    kind where the fault handler fails, in place of failing itself with EFAULT.
     """
 
     holds: bool = False
@@ -78,6 +80,8 @@ class Ioctls:
     track_dirty_pages: bool = False
     tracking_needed: bool = False
     npt_operation: bool = False
+    pause: bool = False
+    paging_exit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
