@@ -30,7 +30,8 @@ from bhyvesim.span import parse_span
 from bhyvesim.units import PAGE_SIZE, format_size, shorten
 from bhyvesim.values import Value
 
-_ANSWERS = tuple(ERRNOS)
+_OF_PAUSING = ("EALREADY", "EBUSY")  # which is no part of an experiment
+_ANSWERS = [name for name in ERRNOS if name not in _OF_PAUSING]
 OK = "ok"
 
 
