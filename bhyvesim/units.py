@@ -74,3 +74,13 @@ def format_size(size: int) -> str:
         if size and size % unit == 0:
             return f"{size // unit}{letter}"
     return f"{size}B" if size else "0"
+
+
+def roughly(size: int) -> str:
+    """*size* bytes for people: exact where that is short, else ``about 40.2G``; signed."""
+    exact = format_size(abs(size))
+    sign = "-" if size < 0 else ""
+    if len(exact) <= 5:
+        return sign + exact
+    power = min(4, (abs(size).bit_length() - 1) // 10)
+    return f"about {sign}{abs(size) / (1 << 10 * power):.1f}{'BKMGT'[power]}"

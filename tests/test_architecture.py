@@ -26,6 +26,7 @@ LAYERS = {
     "kernel.memory": 5,
     "kernel.pages": 5,
     "kernel.results": 5,
+    "kernel.reservoir": 5,
     "kernel.stacks": 5,
     "kernel.mapping": 6,
     "kernel.vmspace": 7,

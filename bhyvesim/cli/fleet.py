@@ -13,6 +13,7 @@ from bhyvesim.errors import UsageError
 
 if TYPE_CHECKING:
     from bhyvesim.config.document import Node
+    from bhyvesim.lint.room import Room
     from bhyvesim.vm.spec import VmSpec
 
 YAML = (".yaml", ".yml")
@@ -79,6 +80,22 @@ def gather(session: Session, paths: Sequence[str], names: Sequence[str], everyth
     if not fleet.vms and not fleet.unread:
         raise UsageError("there are no VM descriptions: expected .yaml files that describe VMs")
     return fleet
+
+
+def room_for(session: Session) -> Room | None:
+    """The room on the host, if anything is said of it."""
+    from bhyvesim.lint.room import Room
+    from bhyvesim.store.hosts import host_memory, stored_host
+
+    with session.store.reading() as transaction:
+        host = stored_host(transaction)
+        return None if host is None else Room(host_memory(transaction, host), host.phys_bits)
+
+
+def together_short(fleet: Fleet, room: Room | None) -> str | None:
+    """What the VMs of *fleet* that are not there yet lack together, where each has enough."""
+    new = [vm.spec for vm in fleet.vms if vm.node is not None]
+    return None if room is None or len(new) < 2 else room.together(new)
 
 
 def report_unread(session: Session, fleet: Fleet) -> None:

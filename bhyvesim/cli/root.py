@@ -46,6 +46,7 @@ COMMANDS = {
     "bisect": ("bisect", "bisect"),
     "check": ("advice", "check"),
     "explain": ("advice", "explain"),
+    "host": ("host", "host"),
     "import": ("importing", "import_vm"),
     "config": ("starting", "config"),
     "completion": ("starting", "completion"),

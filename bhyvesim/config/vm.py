@@ -169,6 +169,12 @@ APICV = Key(
 )
 TOUCH = Key("touch", _touches, "What the running guest touches.", example="none")
 TRACK_DIRTY = Key("track_dirty", r.boolean, "Dirty tracking from the start.", default=False)
+RESERVOIR = Key(
+    "reservoir",
+    r.boolean,
+    "Whether its memory comes from the host's reservoir (VCF_RESERVOIR_MEM).",
+    default=False,
+)
 VMM = Key("vmm", r.choice(*LAYOUTS), "Whose segment ids and slot order.", default="propolis")
 MEMORY = Key("memory", r.size, "RAM, where no segments are given.", example="8G")
 BOOTROM = Key("bootrom", r.byte_count, "The boot ROM; 0: none.", default=DEFAULT_BOOTROM)
@@ -176,7 +182,7 @@ PFNS = Key("host_pfn", r.mapping(_PFN_KEYS, _read_pfns), "First host page frames
 SEGMENTS = Key("segments", r.items(r.mapping(_SEGMENT_KEYS, _read_segment)), "One by one.")
 MAPPINGS = Key("mappings", r.items(read_memmap), "In slot order.")
 
-_COMMON = (NAME, KERNEL, CPU, APICV, TOUCH, TRACK_DIRTY)
+_COMMON = (NAME, KERNEL, CPU, APICV, TOUCH, TRACK_DIRTY, RESERVOIR)
 _SHORT = (VMM, MEMORY, BOOTROM, PFNS)
 _EXPLICIT = (SEGMENTS, MAPPINGS)
 VM_KEYS = (*_COMMON, *_SHORT, *_EXPLICIT)
@@ -229,6 +235,7 @@ def read_vm(node: Node) -> VmSpec:
     apicv = _apicv(fields, cpu)
     touches = fields.optional(TOUCH)
     track_dirty = fields.value(TRACK_DIRTY)
+    reservoir = fields.value(RESERVOIR)
     if any(key.name in fields for key in _EXPLICIT):
         for key in r.names(_SHORT):
             if key in fields:
@@ -237,7 +244,17 @@ def read_vm(node: Node) -> VmSpec:
                 )
         segments = fields.need(SEGMENTS.name, SEGMENTS.read)
         mappings = fields.need(MAPPINGS.name, MAPPINGS.read)
-        return VmSpec(name, kernel, cpu, segments, mappings, touches, track_dirty, apicv=apicv)
+        return VmSpec(
+            name,
+            kernel,
+            cpu,
+            segments,
+            mappings,
+            touches,
+            track_dirty,
+            apicv=apicv,
+            reservoir=reservoir,
+        )
     vmm = fields.value(VMM)
     memory = fields.need(MEMORY.name, MEMORY.read)
     bootrom = _bootrom(fields, vmm)
@@ -253,6 +270,7 @@ def read_vm(node: Node) -> VmSpec:
         track_dirty,
         vmm=vmm,
         apicv=apicv,
+        reservoir=reservoir,
     )
 
 

@@ -11,11 +11,13 @@ from bhyvesim.host.actions import Action, Create, Destroy, Do, PowerOff, Reboot,
 from bhyvesim.host.event import Event, forget
 from bhyvesim.kernel.calls import Listener, Warned
 from bhyvesim.kernel.machine import Machine
+from bhyvesim.kernel.reservoir import HostMemory, Share
 from bhyvesim.kernel.results import MachineState
 from bhyvesim.kernel.revisions import REVISIONS
-from bhyvesim.ops.ioctls import Pause, Resume
+from bhyvesim.ops.ioctls import AllocMemseg, Pause, Resume
 from bhyvesim.ops.operation import Operation, Recorder
 from bhyvesim.store import lives
+from bhyvesim.store.hosts import host_memory, stored_host
 from bhyvesim.store.lives import Stored
 from bhyvesim.store.rows import VmRow
 from bhyvesim.store.store import LostRace, Store
@@ -116,7 +118,10 @@ class Host:
         self.recorder = recorder
 
     def create(self, spec: VmSpec, *, replace: bool = False) -> Created:
-        """Allocate, map and boot a VM. EEXIST when the name is taken, unless *replace*."""
+        """Allocate, map and boot a VM. EEXIST when the name is taken, unless *replace*.
+
+        ENOMEM where the host is described, and has not enough memory.
+        """
         spec = _stamped(spec)
 
         def work(found: _Found) -> Created:
@@ -125,10 +130,11 @@ class Host:
                     raise Refused("EEXIST", f"there is a VM named {spec.name} already")
                 self._destroy(found)
             machine = self._heard(life.new_machine(spec, self.recorder))
+            machine.host = found.share(spec)
             booted = found.do(Event(Create(), spec, machine, self.clock()))
             return Created(spec, booted, tuple(machine.kernel.warnings))
 
-        return self._change(spec.name, work, new=True, load=replace)
+        return self._change(spec.name, work, new=True, load=replace, allocates=True)
 
     def reboot(self, name: str) -> Rebooted:
         """VM_REINIT, the devmem mapped again, the guest booted. EBUSY for one that is paused."""
@@ -154,7 +160,8 @@ class Host:
             machine = event.machine
             return Done(done.values, done.lost, tuple(machine.kernel.warnings), machine)
 
-        return self._change(name, work)
+        allocates = any(isinstance(operation, AllocMemseg) for operation in operations)
+        return self._change(name, work, allocates=allocates)
 
     def set_memory(self, name: str, mebibytes: int) -> None:
         """Give a VM its RAM, bhyve's way: *mebibytes*, rounded up to 2 MiB, and no ROM.
@@ -162,7 +169,7 @@ class Host:
         Raises Refused as the kernel does where there is RAM already.
         """
         action = SetMemory(mebibytes)
-        self._change(name, lambda found: self._act(found, action))
+        self._change(name, lambda found: self._act(found, action), allocates=True)
 
     def power_off(self, name: str) -> None:
         """Stop the guest; its memory stays until destroy. EALREADY a second time.
@@ -216,16 +223,21 @@ class Host:
         *,
         new: bool = False,
         load: bool = True,
+        allocates: bool = False,
     ) -> T:
         """Do *work* on what there is of the VM, and store what became of it.
 
         With *new* there may be no VM of that name; without *load* its machine is not wanted.
+        *allocates*: it takes memory of the host, which others take too.
         """
-        watched = self.listener is not None or self.recorder is not None
-        for _ in range(0 if watched else _RACES):  # what was heard cannot be taken back
+        wants = _Wants(new, load, allocates)
+        alone = self.listener is not None or self.recorder is not None  # nothing heard is unheard
+        for _ in range(0 if alone else _RACES):
             try:
                 with self.store.reading() as transaction:
-                    found = _Found.of(transaction, name, new=new, load=load)
+                    if allocates and transaction.host() is not None:
+                        break  # nobody else may take of what there is
+                    found = _Found.of(transaction, name, wants)
                 value = found.run(work)
                 if self.keep and found.to_write:
                     with self.store.writing() as transaction:
@@ -235,7 +247,7 @@ class Host:
             except LostRace:
                 continue
         with self.store.writing() if self.keep else self.store.reading() as transaction:
-            found = _Found.of(transaction, name, new=new, load=load)
+            found = _Found.of(transaction, name, wants)
             value = found.run(work)
             if self.keep:
                 found.write(transaction)
@@ -252,6 +264,7 @@ class Host:
             )
         assert stored is not None
         machine = self._heard(stored.machine)
+        machine.host = found.share(stored.spec)
         event = Event(action, stored.spec, machine, self.clock(), row, stored)
         return found.do(event), event
 
@@ -291,26 +304,48 @@ class _Halted(Exception):
     """The kernel stopped; the work ends here, and what came of it is stored."""
 
 
+class _Wants(NamedTuple):
+    """What has to be found: see Host._change()."""
+
+    new: bool
+    load: bool
+    memory: bool
+
+
 class _Found:
     """A VM as it was found, the events that are done to it, and whether it is to be forgotten."""
 
-    def __init__(self, name: str, row: VmRow | None, stored: Stored | None, crashes: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        row: VmRow | None,
+        stored: Stored | None,
+        memory: HostMemory | None,
+        crashes: int,
+    ) -> None:
         self.name = name
         self.row = row
         self.stored = stored
+        self._memory = memory
         self._forgets: int | None = None  # when
         self._crashes = crashes
         self._events: list[Event] = []
 
     @classmethod
-    def of(cls, transaction: Transaction, name: str, *, new: bool, load: bool) -> _Found:
+    def of(cls, transaction: Transaction, name: str, wants: _Wants) -> _Found:
         """What *transaction* has of the VM. Raises Refused (ENOENT) where there must be one."""
         crashes = transaction.crash_count()
-        if new and transaction.stamp(name) is None:
-            return cls(name, None, None, crashes)
+        host = stored_host(transaction) if wants.memory else None
+        memory = None if host is None else host_memory(transaction, host)
+        if wants.new and transaction.stamp(name) is None:
+            return cls(name, None, None, memory, crashes)
         row = transaction.vm(name)
-        stored = None if row.stopped or not load else lives.load(transaction, row)
-        return cls(name, row, stored, crashes)
+        stored = None if row.stopped or not wants.load else lives.load(transaction, row)
+        return cls(name, row, stored, memory, crashes)
+
+    def share(self, spec: VmSpec) -> Share | None:
+        """What the VM *spec* takes its memory from; None: without end, or none is taken."""
+        return None if self._memory is None else Share(self._memory, spec.reservoir)
 
     def run(self, work: Callable[[_Found], T]) -> T | None:
         """The value of *work*; None where the kernel stopped."""

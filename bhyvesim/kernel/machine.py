@@ -17,6 +17,7 @@ from bhyvesim.kernel.memory import APIC_HOST_PFN, APIC_SPAN, MAX_MEMMAPS, Memmap
 from bhyvesim.kernel.pages import Pages
 from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.pte.format import PFN_BITS
+from bhyvesim.kernel.reservoir import Share
 from bhyvesim.kernel.results import BatchAccess, Held, MachineState, MemoryStats
 from bhyvesim.kernel.revisions import NEWEST, REVISIONS, Revision, known
 from bhyvesim.kernel.snapshot import Snapshot
@@ -89,6 +90,7 @@ class Machine:
         self.npt = FORMATS[npt]
         self.track_dirty = track_dirty
         self.apicv = apicv
+        self.host: Share | None = None  # what it takes its segments from; None: without end
         self.kernel = Kernel(
             debug=debug, assertions=Assertions(assertions), functions=self.revision.functions
         )
@@ -114,6 +116,7 @@ class Machine:
         other.segs = self.segs.copy()
         other.slots = self.slots[:]
         other.contents = self.contents.copy()
+        other.host = None if self.host is None else self.host.copy()
         other.recorder = None
         return other
 
@@ -179,7 +182,8 @@ class Machine:
         """Allocate *length* bytes as segment *segid*; sysmem when *name* is empty.
 
         Raises Refused: EINVAL for a bad id or length, or an id in use by another kind or
-        size; EEXIST for the very same again; ENOMEM past the last PFN that an entry holds.
+        size; EEXIST for the very same again; ENOMEM where the host has not enough, or past
+        the last PFN that an entry holds.
         Source: vm_alloc_memseg().
         """
         self.check_running()
@@ -203,6 +207,8 @@ class Machine:
         end = pfn + (length >> PAGE_SHIFT)
         if pfn < 0 or end > 1 << PFN_BITS:
             raise Refused("ENOMEM", f"segment {segid} does not fit below host PFN 2^{PFN_BITS}")
+        if self.host is not None:
+            self.host.take(length)
         self.segs[segid] = Memseg(segid, length, name, pfn)
         self.next_host_pfn = max(self.next_host_pfn, end)
 
@@ -400,6 +406,8 @@ class Machine:
                 if memmap is not None:
                     self._free_memmap(slot, memmap)
         leaked = sum(row.tables for row in node_rows(self.space.gpt)) - 1
+        if self.host is not None:
+            self.host.give_back(sum(seg.length for seg in self.segs.values()))
         self.segs.clear()
         self.state = MachineState.DESTROYED
         return leaked

@@ -13,10 +13,13 @@ from bhyvesim.kernel.revisions.revision import VMSPACE_END
 from bhyvesim.lint.places import APIC_NAME, Place, holes, places_of
 from bhyvesim.lint.rules import RULES, Rule, Severity
 from bhyvesim.prot import READ
+from bhyvesim.units import GIB
 from bhyvesim.vm.layouts import ROM_END
 from bhyvesim.vm.spec import SegmentSpec, VmSpec
+from bhyvesim.vm.tables import table_bytes, tables_of
 
 _LINE = table_span(3)
+HEAVY_TABLES = GIB // 4  # bytes, from which on they are worth a note
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,19 @@ def review(spec: VmSpec, *, kernel_is_named: bool) -> list[Finding]:
         *reviewer.neighbours(),
         *reviewer.holds(),
     ]
+    if table_bytes(spec) >= HEAVY_TABLES:
+        findings.append(tables_finding(spec))
     return sorted(findings, key=lambda f: (f.gpa is None, f.gpa or 0, f.rule.code))
+
+
+def tables_finding(spec: VmSpec) -> Finding:
+    """What the tables of *spec* cost: nothing that a shape of that size could avoid."""
+    count = sum(tables_of(spec).values())
+    message = (
+        f"its page tables take {table_bytes(spec) / GIB:.2f} GiB of kernel memory that no limit "
+        f"counts ({count} tables)"
+    )
+    return Finding(RULES["BV118"], Severity.NOTE, message, ())
 
 
 class _Reviewer:

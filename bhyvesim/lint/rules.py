@@ -135,5 +135,30 @@ RULES = {
             "locks held. A userspace mapping of guest space holds a page for microseconds at its "
             "first touch. No shape of a VM avoids it.",
         ),
+        Rule(
+            "BV116",
+            "host-memory-short",
+            "the host has not enough memory for the VM",
+            "A start is refused with ENOMEM, whatever the shape: a VM with reservoir: true takes "
+            "all its segments from what is free in the host's reservoir; another takes transient "
+            "memory, which with the whole reservoir has to stay within the limit. Make the "
+            "reservoir larger (smaller, for a VM that does not use it), or the VM smaller.",
+        ),
+        Rule(
+            "BV117",
+            "past-physical-width",
+            "a mapping reaches past the host's physical addresses",
+            "A processor that nests page tables takes guest-physical addresses of as many bits "
+            "as its physical ones: the guest never reaches what lies higher.",
+        ),
+        Rule(
+            "BV118",
+            "page-tables",
+            "the VM's page tables take much of the host's memory",
+            "A leaf table of 4 KiB for each 2 MiB that is mapped: 2 GiB for a guest of 1 TiB. It "
+            "is kernel memory that neither the reservoir nor the limit counts. From 13896 on all "
+            "of it is made when the memmap is, while the VM's vCPUs stand still; before, as the "
+            "guest touches its pages.",
+        ),
     )
 }

@@ -48,15 +48,22 @@ def plain(found: Sequence[Located]) -> str:
     return "".join(lines)
 
 
-def fleet(reviewed: Sequence[tuple[str, int, Sequence[Finding]]], unread: Sequence[str]) -> Report:
-    """A row a VM: its worst finding, and the kernels that some finding endangers."""
+def fleet(
+    reviewed: Sequence[tuple[str, int, Sequence[Finding]]],
+    unread: Sequence[str],
+    together: str | None,
+) -> Report:
+    """A row a VM: its worst finding, and the kernels that some finding endangers.
+
+    *together* is what all of them lack.
+    """
     rows = [
         (source, format_size(memory), verdict(found), ", ".join(endangered(found)))
         for source, memory, found in reviewed
     ]
     rows += [(source, "", "unreadable", "") for source in unread]
     columns = (Column("FILE OR VM"), Column("MEMORY", True), Column("VERDICT"), Column("NOT ON"))
-    return Report(columns, tuple(rows), {})
+    return Report(columns, tuple(rows), {}, notes=() if together is None else (together,))
 
 
 def verdict(found: Sequence[Finding]) -> str:

@@ -94,7 +94,9 @@ class Judged(NamedTuple):
         return _word(all(v.safe for v in self.verdicts))
 
 
-def one_vm(source: str, found: Sequence[Verdict], *, cpu_taken: bool) -> Report:
+def one_vm(
+    source: str, found: Sequence[Verdict], *, cpu_taken: bool, room: Sequence[str] = ()
+) -> Report:
     """A row a kernel."""
     rows = []
     for verdict in found:
@@ -103,21 +105,23 @@ def one_vm(source: str, found: Sequence[Verdict], *, cpu_taken: bool) -> Report:
         because = "" if verdict.safe else verdict.outcome
         rows.append((verdict.kernel.name, _word(verdict.safe), because, remark))
     columns = tuple(map(Column, ("KERNEL", "VERDICT", "BECAUSE", "REMARK")))
-    notes = _notes(found, cpu_taken)
+    notes = (*_notes(found, cpu_taken), *room)
     record = Matrix(source, tuple(map(_record, found)), notes)
     return Report(columns, tuple(rows), record, notes=notes)
 
 
-def fleet(judged: Sequence[Judged], *, cpu_taken: bool) -> Report:
+def fleet(judged: Sequence[Judged], *, cpu_taken: bool, room: Sequence[str] = ()) -> Report:
     """A row a VM: on which kernels it is not safe, and why."""
     rows = tuple((j.source, _memory(j), j.verdict, _not_on(j.verdicts)) for j in judged)
     columns = (Column("FILE OR VM"), Column("MEMORY", True), Column("VERDICT"), Column("NOT ON"))
-    notes = _notes([verdict for j in judged for verdict in j.verdicts], cpu_taken)
+    notes = (*_notes([v for j in judged for v in j.verdicts], cpu_taken), *room)
     vms = tuple(FleetVm(*_common(j)) for j in judged)
     return Report(columns, rows, FleetMatrix(vms, notes), notes=notes)
 
 
-def rollout(judged: Sequence[Judged], old: str, new: str, *, cpu_taken: bool) -> Report:
+def rollout(
+    judged: Sequence[Judged], old: str, new: str, *, cpu_taken: bool, room: Sequence[str] = ()
+) -> Report:
     """A row a VM: how it fares on *old* and on *new*, and what the step changes."""
     rows, vms = [], []
     for j in judged:
@@ -132,7 +136,7 @@ def rollout(judged: Sequence[Judged], old: str, new: str, *, cpu_taken: bool) ->
         Column(new),
         Column("CHANGE"),
     )
-    notes = _notes([verdict for j in judged for verdict in j.verdicts], cpu_taken)
+    notes = (*_notes([v for j in judged for v in j.verdicts], cpu_taken), *room)
     return Report(columns, tuple(rows), Rollout(old, new, tuple(vms), notes), notes=notes)
 
 

@@ -7,6 +7,7 @@ import time
 from bhyvesim.errors import KernelHang, KernelStop, NotRunning, Refused
 from bhyvesim.kernel.calls import Listener
 from bhyvesim.kernel.machine import Machine
+from bhyvesim.kernel.reservoir import Share
 from bhyvesim.ops.operation import Recorder
 from bhyvesim.scenario.compare import mismatch
 from bhyvesim.scenario.model import (
@@ -16,18 +17,27 @@ from bhyvesim.scenario.model import (
     Scenario,
     Step,
 )
+from bhyvesim.vm.host_memory import HostSpec
 from bhyvesim.vm.life import new_machine, present_pages
 from bhyvesim.vm.spec import VmSpec
 
 
 class Cell:
-    """What a step works on; *listener* and *recorder* are told of its machine, if given."""
+    """What a step works on; *listener* and *recorder* are told of its machine, if given.
+
+    *host* is what is known of its host, if anything is.
+    """
 
     def __init__(
-        self, spec: VmSpec, listener: Listener | None = None, recorder: Recorder | None = None
+        self,
+        spec: VmSpec,
+        listener: Listener | None = None,
+        recorder: Recorder | None = None,
+        host: HostSpec | None = None,
     ) -> None:
         self.spec = spec
         self.machine: Machine | None = None
+        self._host = host
         self._listener = listener
         self._recorder = recorder
 
@@ -36,6 +46,8 @@ class Cell:
         self.machine = new_machine(self.spec, self._recorder)
         if self._listener is not None:
             self.machine.listen(self._listener)
+        if self._host is not None:
+            self.machine.host = Share(self._host.memory(), self.spec.reservoir)
         return self.machine
 
     @property
@@ -61,7 +73,7 @@ def run_cell(
     The result calls that scenario 0.
     """
     spec = scenario.cells[cell_index]
-    cell = Cell(spec.vm, listener, recorder)
+    cell = Cell(spec.vm, listener, recorder, scenario.host)
     started = time.perf_counter()
     outcome = "ok"
     failure = None

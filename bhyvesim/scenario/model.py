@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from bhyvesim.errors import KernelHang, KernelStop
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.vm.host_memory import HostSpec
 from bhyvesim.vm.spec import VmSpec
 
 if TYPE_CHECKING:
@@ -194,12 +195,13 @@ class CellSpec:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A title, the cells of the matrix, and the steps that each goes through."""
+    """A title, the cells of the matrix, the steps that each goes through, and on which host."""
 
     title: str
     source: str
     cells: tuple[CellSpec, ...]
     steps: tuple[Step, ...]
+    host: HostSpec | None = None  # each cell's VM has one of its own
 
     def full_name(self, cell: CellSpec) -> str:
         """What ``-k`` looks at."""

@@ -21,6 +21,7 @@ from bhyvesim.kernel.plain import from_plain, leaf_from_plain, to_plain
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.store.maps import decode_maps, encode_maps
 from bhyvesim.units import PAGE_SIZE
+from bhyvesim.vm.host_memory import HostSpec
 from bhyvesim.vm.spec import KernelSpec, SegmentSpec, TouchSpec, VmSpec
 
 _MAX_BODY = 64 << 20  # unpacked
@@ -55,6 +56,16 @@ def decode_spec(text: str) -> VmSpec:
     plain["mappings"] = tuple(Memmap(**m) for m in plain["mappings"])
     plain["touches"] = None if touches is None else tuple(TouchSpec(**t) for t in touches)
     return VmSpec(**plain)
+
+
+def encode_host(host: HostSpec) -> str:
+    """*host* as JSON text."""
+    return _dumps(asdict(host))
+
+
+def decode_host(text: str) -> HostSpec:
+    """The inverse of :func:`encode_host`."""
+    return HostSpec(**json.loads(text))
 
 
 def encode_outline(snapshot: Snapshot) -> tuple[str, bytes]:

@@ -84,10 +84,16 @@ def _head(record: bytes | str) -> str:
         return json.dumps(None)
 
 
+def _the_host_is_described(db: sqlite3.Connection) -> None:
+    """The migration before this one made all tables as they are now, this one too."""
+    db.execute(f"CREATE TABLE IF NOT EXISTS host {schema.TABLES['host']}")
+
+
 MIGRATIONS = (
     Migration(2, "a VM may hang", _a_vm_may_hang),
     Migration(3, "dumps hold snapshots", _dumps_hold_snapshots),
     Migration(4, "VMs have moments", _vms_have_moments),
+    Migration(5, "the host is described", _the_host_is_described),
 )
 
 

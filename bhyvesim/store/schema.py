@@ -10,7 +10,7 @@ docs/decisions/0006-moments.md has the reasons.
 from __future__ import annotations
 
 APPLICATION_ID = 0x62687976  # "bhyv"
-OLDEST_VERSION, VERSION = 1, 4  # that can be read; that is written
+OLDEST_VERSION, VERSION = 1, 5  # that can be read; that is written
 FOREVER = (1 << 62) - 1  # until when a part is valid that nothing has replaced
 
 # `sum` is a checksum of the row's other columns (rows.checksum).
@@ -74,6 +74,11 @@ TABLES = {
         time_ns TEXT NOT NULL,
         head TEXT NOT NULL,
         record BLOB NOT NULL
+    )""",
+    "host": """(
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        body TEXT NOT NULL,
+        sum INTEGER NOT NULL
     )""",
 }
 INDEXES = {

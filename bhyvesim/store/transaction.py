@@ -85,6 +85,16 @@ class Transaction:
         rows = self._query("SELECT stamp FROM vm WHERE name = ?", name)
         return rows[0][0] if rows else None
 
+    def host(self) -> str | None:
+        """The description of the host, encoded; None where nothing is said. Raises Damaged."""
+        rows = self._query("SELECT body, sum FROM host")
+        if not rows:
+            return None
+        body, stored = rows[0]
+        if checksum(body) != stored:
+            raise Damaged("the host", "its row is not as it was written")
+        return str(body)
+
     def moment(self, what: str, life: int, seq: int) -> tuple[Moment, str]:
         """One moment of a life, and its description. *what* is for messages. Raises Damaged."""
         rows = self._query(
@@ -237,6 +247,12 @@ class Transaction:
         self._query("DELETE FROM part WHERE life = ? AND until <= ?", life, seq)
         self._query("DELETE FROM spec WHERE digest NOT IN (SELECT spec FROM moment)")
         return count
+
+    def set_host(self, body: str | None) -> None:
+        """Keep the description of the host; None: nothing is said of it any more."""
+        self._query("DELETE FROM host")
+        if body is not None:
+            self._insert("host", {"id": 1, "body": body, "sum": checksum(body)})
 
     def add_spec(self, digest: str, body: str) -> None:
         """Keep a description, once."""

@@ -52,6 +52,7 @@ class VmSpec:
     """A whole VM. *mappings* are in slot order; *touches* None stands for all of them.
 
     *apicv*: its host is an Intel one that virtualises the APIC, with a page for it in each VM.
+    *reservoir*: its memory comes from the host's reservoir.
     """
 
     name: str
@@ -63,11 +64,17 @@ class VmSpec:
     track_dirty: bool = False
     vmm: str | None = None  # None where segments were given one by one
     apicv: bool = False
+    reservoir: bool = False
 
     @property
     def memory(self) -> int:
         """Bytes of sysmem."""
         return sum(segment.length for segment in self.segments if not segment.name)
+
+    @property
+    def asked_of_host(self) -> int:
+        """Bytes of all segments: what its host must have."""
+        return sum(segment.length for segment in self.segments)
 
     @property
     def npt(self) -> str:

@@ -103,7 +103,7 @@ def test_a_file_that_cannot_be_read(cli, tmp_path, name):
 def test_what_is_no_scenario(cli, config, vm_file):
     status, out, err = cli("bisect", config("testvm"))
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert "unknown key 'name': expected one of title, vm, matrix, steps" in err
+    assert "unknown key 'name': expected one of title, host, vm, matrix, steps" in err
     assert cli("bisect").status == 2
     assert cli("bisect", SHARED, LINE).status == 2
     assert cli("bisect", SHARED, "--jobs", "0").status == 2

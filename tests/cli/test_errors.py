@@ -40,7 +40,7 @@ BAD_VMS = {
     "[" * 500: "1:22: too deeply nested: expected at most 20 levels",
     "": "1:1: the file is empty: expected a mapping of keys",
     "- a\n": (
-        "1:1: a list: expected a mapping with name, kernel, cpu, apicv, touch, track_dirty, vmm, "
+        "1:1: a list: expected a mapping with name, kernel, cpu, apicv, touch, track_dirty, reservoir, vmm, "
         "memory, bootrom, host_pfn, segments, mappings"
     ),
     "name: x\n---\nname: y\n": "2:1: a second document: expected one document in a file",

@@ -7,7 +7,7 @@ import textwrap
 
 import click
 
-from bhyvesim.cli.fleet import Subject, gather, report_unread
+from bhyvesim.cli.fleet import Subject, gather, report_unread, room_for, together_short
 from bhyvesim.cli.params import (
     fleet_arguments,
     revision_option,
@@ -19,6 +19,7 @@ from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import UsageError
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.lint.review import review
+from bhyvesim.lint.room import Room
 from bhyvesim.lint.rules import RULES, Severity
 from bhyvesim.report import findings
 from bhyvesim.report.explain import explained
@@ -58,10 +59,12 @@ def check(
     A finding is an error where it endangers the kernel that the description names, a
     warning where it endangers a later one (or any, if none is named), else a note. A
     folder stands for the descriptions in it. After the findings of several VMs comes a
-    row for each. Exit status 2 when a file could not be read.
+    row for each. Where the host is described (see 'host set'), what its memory and its
+    addresses do not let in is an error too. Exit status 2 when a file could not be read.
     """
     fleet = gather(session, paths, names, everything)
-    reviews = [(vm, _review(vm)) for vm in fleet.vms]
+    room = room_for(session)
+    reviews = [(vm, _review(vm, room)) for vm in fleet.vms]
     found = [located for _, locateds in reviews for located in locateds]
     report_unread(session, fleet)
     if fmt == "json":
@@ -78,7 +81,10 @@ def check(
         rows = [(vm.source, vm.spec.memory, [f.finding for f in mine]) for vm, mine in reviews]
         if text:
             sys.stdout.write("\n")
-        session.emit(findings.fleet(rows, [unread.source for unread in fleet.unread]), None)
+        together = together_short(fleet, room)
+        session.emit(
+            findings.fleet(rows, [unread.source for unread in fleet.unread], together), None
+        )
     if fleet.unread:
         total = len(fleet.vms) + len(fleet.unread)
         session.warn(f"{len(fleet.unread)} of {total} files could not be read")
@@ -87,14 +93,17 @@ def check(
     return 1 if found and worst >= _LEVELS[fail_on] else 0
 
 
-def _review(vm: Subject) -> list[findings.Located]:
+def _review(vm: Subject, room: Room | None) -> list[findings.Located]:
     from bhyvesim.config.places import names_its_kernel, place_of
 
-    if vm.node is None:
+    if vm.node is None:  # and so has its memory already
         named = review(vm.spec, kernel_is_named=True)
         return [findings.Located(vm.source, None, None, finding) for finding in named]
     located = []
-    for finding in review(vm.spec, kernel_is_named=names_its_kernel(vm.node)):
+    found = review(vm.spec, kernel_is_named=names_its_kernel(vm.node))
+    if room is not None:
+        found += room.findings(vm.spec, found)
+    for finding in found:
         place = place_of(vm.node, vm.spec, mapping=finding.mapping, segment=finding.segment)
         located.append(findings.Located(vm.source, place.line, place.column, finding))
     return located

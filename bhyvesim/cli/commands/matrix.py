@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bhyvesim.cli.fleet import Fleet, gather, report_unread
+from bhyvesim.cli.fleet import Fleet, gather, report_unread, room_for, together_short
 from bhyvesim.cli.params import (
     REVISION,
     fleet_arguments,
@@ -14,6 +14,7 @@ from bhyvesim.cli.params import (
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import UsageError
 from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.lint.rules import Severity
 from bhyvesim.report import verdicts as layouts
 from bhyvesim.scenario.many import run_cells
 from bhyvesim.scenario.verdict import KernelChoice, life_on, verdicts
@@ -50,19 +51,21 @@ def matrix(
     Creates each, lets it touch its memory, reboots it three times and destroys it, on
     every revision, DEBUG and production, whatever kernel it names itself; and lets a
     device reach into the holes of its leaf tables. A folder stands for the descriptions
-    in it. Of several VMs each is one row. Exit status 2 when a file could not be read,
+    in it. Of several VMs each is one row. Where the host is described (see 'host set'), a
+    note says which it has no room for. Exit status 2 when a file could not be read,
     with --fail-on-unsafe 1 when a VM is not safe (on --to, in a rollout).
     """
     kernels = _kernels(gpt, old, new, build)
     fleet = gather(session, paths, names, everything)
     judged = _judge(fleet, kernels)
     taken = not all(vm.names_its_cpu for vm in fleet.vms)
+    room = _room(session, fleet)
     if old is not None and new is not None:
-        report = layouts.rollout(judged, old, new, cpu_taken=taken)
+        report = layouts.rollout(judged, old, new, cpu_taken=taken, room=room)
     elif fleet.single:
-        report = layouts.one_vm(judged[0].source, judged[0].verdicts, cpu_taken=taken)
+        report = layouts.one_vm(judged[0].source, judged[0].verdicts, cpu_taken=taken, room=room)
     else:
-        report = layouts.fleet(judged, cpu_taken=taken)
+        report = layouts.fleet(judged, cpu_taken=taken, room=room)
     report_unread(session, fleet)
     session.emit(report, fmt)
     if fleet.unread:
@@ -70,6 +73,20 @@ def matrix(
         return 2
     counted = [v for j in judged for v in j.verdicts if new is None or v.kernel.gpt == new]
     return 1 if fail_on_unsafe and not all(v.safe for v in counted) else 0
+
+
+def _room(session: Session, fleet: Fleet) -> list[str]:
+    """Of each VM that the host has no room for, why; the verdicts are on shapes alone."""
+    room = room_for(session)
+    if room is None:
+        return []
+    told = []
+    for vm in fleet.vms:
+        if vm.node is not None:
+            found = room.findings(vm.spec, None)
+            told += [f"{vm.source}: {f.message}." for f in found if f.severity > Severity.NOTE]
+    together = together_short(fleet, room)
+    return told if together is None else [*told, together]
 
 
 def _kernels(

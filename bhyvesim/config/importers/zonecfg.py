@@ -179,6 +179,8 @@ def _read_info(source: Source) -> list[_Zone]:
         key, value = match[2], _unquoted(match[3])
         setting = Setting(value, number, f"{key}, line {number}")
         if match[1]:
+            if resource == "attr" and key == "value" and "name" not in pending:
+                raise source.problem(number, "a value of an attr without a name", "name: before it")
             pending[key] = setting
             if resource == "attr" and {"name", "value"} <= pending.keys():
                 _put_attribute(zones[-1], pending["name"], pending["value"], source)

@@ -9,6 +9,7 @@ from bhyvesim.config import readers as r
 from bhyvesim.config.document import Mapping, Node, Scalar, parse
 from bhyvesim.config.scenario import nodes as n
 from bhyvesim.config.scenario.expectations import EXPECT, read_expectations
+from bhyvesim.config.scenario.host import read_host
 from bhyvesim.config.scenario.matrix import cells_of, read_matrix
 from bhyvesim.config.scenario.steps import STEPS, StepKind
 from bhyvesim.config.vm import VM_KEYS, VM_RULES
@@ -75,7 +76,8 @@ STEPS_KEY = r.Key(
     "What is done, one after the other.",
     needed=True,
 )
-SCENARIO_KEYS = (TITLE, VM, MATRIX, STEPS_KEY)
+HOST = r.Key("host", read_host, "What is known of the host; without it, memory has no end.")
+SCENARIO_KEYS = (TITLE, HOST, VM, MATRIX, STEPS_KEY)
 
 
 class Sources:
@@ -92,7 +94,8 @@ class Sources:
         axes = fields.optional(MATRIX) or {}
         cells = tuple(cells_of(vm, axes))
         title = fields.value(TITLE)
-        return Scenario(title, path, cells, self._steps(fields, path, cells))
+        host = fields.optional(HOST)
+        return Scenario(title, path, cells, self._steps(fields, path, cells), host)
 
     def _named(self, path: str, node: Node, expected: str) -> bytes:
         """The file that *node* names; what is wrong with it is said at *node*."""

@@ -1,0 +1,80 @@
+"""What is said of the host itself: kept in the store, and held against what its VMs have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from bhyvesim.errors import Refused
+from bhyvesim.kernel.reservoir import HostMemory
+from bhyvesim.store import codec
+from bhyvesim.store.hosts import Holder, holders, host_memory, stored_host
+from bhyvesim.store.store import Store
+from bhyvesim.store.transaction import Transaction
+from bhyvesim.units import roughly
+from bhyvesim.vm.host_memory import HostSpec
+
+
+class Described(NamedTuple):
+    """The host as it was described, its memory as its VMs leave it, and who they are."""
+
+    spec: HostSpec
+    memory: HostMemory
+    holders: tuple[Holder, ...]
+
+    @classmethod
+    def of(cls, transaction: Transaction, spec: HostSpec) -> Described:
+        return cls(spec, host_memory(transaction, spec), tuple(holders(transaction)))
+
+
+def described(store: Store) -> Described | None:
+    """What is known of the host; None: nothing."""
+    with store.reading() as transaction:
+        spec = stored_host(transaction)
+        return None if spec is None else Described.of(transaction, spec)
+
+
+def describe(
+    store: Store,
+    *,
+    seen: HostSpec | None = None,
+    limit: int | None = None,
+    reservoir: int | None = None,
+    phys_bits: int | None = None,
+    keep: bool = True,
+) -> Described:
+    """Say more of the host; what is None stays as it was.
+
+    *seen* is what its statistics say. *reservoir* is set as the kernel would do it: raises
+    Refused, EINVAL or ENOSPC; ENOSPC as well where VMs hold more of it than there is.
+    """
+    with store.writing() if keep else store.reading() as transaction:
+        spec = stored_host(transaction)
+        if spec is None:  # until now memory was without end
+            spec = HostSpec(reservoir=sum(h.length for h in holders(transaction) if h.reserved))
+        if seen is not None:
+            spec = replace(seen, phys_bits=spec.phys_bits)
+        if limit is not None:
+            spec = replace(spec, limit=limit)
+        if phys_bits is not None:
+            spec = replace(spec, phys_bits=phys_bits)
+        memory = host_memory(transaction, spec)
+        if memory.free < 0:
+            raise Refused(
+                "ENOSPC",
+                f"VMs hold {roughly(-memory.free)} more of the reservoir than there is",
+            )
+        if reservoir is not None:
+            memory.resize(reservoir)
+            spec = replace(spec, reservoir=memory.reservoir)
+        if keep:
+            transaction.set_host(codec.encode_host(spec))
+        return Described.of(transaction, spec)
+
+
+def forget(store: Store) -> None:
+    """Nothing is known of the host any more: memory is without end. Raises Refused (ENOENT)."""
+    with store.writing() as transaction:
+        if transaction.host() is None:
+            raise Refused("ENOENT", "nothing is said of the host")
+        transaction.set_host(None)

@@ -1,0 +1,33 @@
+"""What is said of a host: its memory, how much of it others hold, and how far addresses reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bhyvesim.kernel.reservoir import HostMemory
+
+MIN_PHYS_BITS, MAX_PHYS_BITS = 32, 52  # what a processor's addresses may have
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """A host. Bytes; None where it is not known, and so nothing follows from it.
+
+    ``reservoir`` is its whole size; ``taken`` is what of it VMs hold that are not simulated
+    here, ``transient`` what such VMs hold beside it. ``phys_bits`` is the width of physical
+    addresses.
+    """
+
+    limit: int | None = None
+    reservoir: int = 0
+    taken: int = 0
+    transient: int = 0
+    phys_bits: int | None = None
+
+    def memory(self, vms: Iterable[tuple[int, bool]] = ()) -> HostMemory:
+        """Its memory while there are *vms*: of each the bytes, and whether of the reservoir."""
+        memory = HostMemory(self.limit, self.reservoir - self.taken, self.taken, self.transient)
+        for length, reserved in vms:
+            memory.give_back(-length, reserved=reserved)
+        return memory
