@@ -35,6 +35,20 @@ def test_the_demo_tells_the_whole_story(tmp_path):
     assert "\x1b" not in done.stdout
 
 
+INCIDENTS = sorted((SCRIPTS / "incidents").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", INCIDENTS, ids=lambda path: path.stem)
+def test_incidents_come_out_as_they_did(cli, path):
+    """And each has its story in three lines, the last with what was lost, and what is safe."""
+    done = cli("run", path, "--jobs", "1")
+    assert done.status == 0, done.out
+    story = path.read_text(encoding="utf-8").split("\n")[2:5]
+    assert all(line.startswith("# ") for line in story)
+    assert "Panics: " in story[2] or "Loss: " in story[2]
+    assert "Safe: " in story[2]
+
+
 def test_bug_14042_stays_fixed(tmp_path):
     done = run_script("bug-14042-stays-fixed.sh", cwd=tmp_path)
     assert done.returncode == 0

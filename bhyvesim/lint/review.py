@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -54,6 +54,11 @@ def review(spec: VmSpec, *, kernel_is_named: bool) -> list[Finding]:
     ]
     if table_bytes(spec) >= HEAVY_TABLES:
         findings.append(tables_finding(spec))
+    return by_place(findings)
+
+
+def by_place(findings: Iterable[Finding]) -> list[Finding]:
+    """*findings* by address; those without one at the end, by code."""
     return sorted(findings, key=lambda f: (f.gpa is None, f.gpa or 0, f.rule.code))
 
 

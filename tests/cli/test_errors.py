@@ -40,8 +40,8 @@ BAD_VMS = {
     "[" * 500: "1:22: too deeply nested: expected at most 20 levels",
     "": "1:1: the file is empty: expected a mapping of keys",
     "- a\n": (
-        "1:1: a list: expected a mapping with name, kernel, cpu, apicv, touch, track_dirty, reservoir, vmm, "
-        "memory, bootrom, host_pfn, segments, mappings"
+        "1:1: a list: expected a mapping with name, kernel, cpu, apicv, touch, track_dirty, "
+        "reservoir, vmm, memory, bootrom, host_pfn, segments, mappings"
     ),
     "name: x\n---\nname: y\n": "2:1: a second document: expected one document in a file",
     "name: x\nmemory: 8G\nkernel: {debug: no}\n": (

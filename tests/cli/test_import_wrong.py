@@ -15,6 +15,16 @@ WRONG = {
     "> ::status\nbhyve\n": "this is the text of a panic, without its message",
     "ID  Length      Name\n0   3072MB      sysmem\n": "the output of bhyvectl --get-memseg alone",
     "jobs:\n  build:\n    - run: x\n": "this is YAML of some other kind",
+    "ioctl(0, (('v'<<16)|('m'<<8)|2), 0xFFFFFC7FFFDF28A0) = 0\n"
+    "ioctl(0, (('v'<<16)|('l'<<8)|5), 0xFFFFFC7FFFDF29C0) Err#12 ENOMEM\n": (
+        "this is a truss of ioctls, which shows their order and their errors but no VM; "
+        "VM_ALLOC_MEMSEG is refused with ENOMEM on line 2: the host's memory is short, not the "
+        "VM's shape (see 'bhyvesim host')"
+    ),
+    "12:\tioctl(7, (('v'<<16)|('l'<<8)|6), 0x8047A80) Err#22 EINVAL\n": (
+        "this is a truss of ioctls, which shows their order and their errors but no VM; "
+        "VM_MMAP_MEMSEG is refused with EINVAL on line 1: expected"
+    ),
     "hello world\n": "this is no file that can be imported",
     "#!/bin/sh\nls\n": "a script that calls no bhyve",
     "\x7fELF\0\0": "a binary file (it holds a NUL)",

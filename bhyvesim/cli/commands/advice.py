@@ -18,7 +18,7 @@ from bhyvesim.cli.subject import is_dump_file, read_dump_file
 from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import UsageError
 from bhyvesim.kernel.revisions import REVISIONS
-from bhyvesim.lint.review import review
+from bhyvesim.lint.review import by_place, review
 from bhyvesim.lint.room import Room
 from bhyvesim.lint.rules import RULES, Severity
 from bhyvesim.report import findings
@@ -102,7 +102,7 @@ def _review(vm: Subject, room: Room | None) -> list[findings.Located]:
     located = []
     found = review(vm.spec, kernel_is_named=names_its_kernel(vm.node))
     if room is not None:
-        found += room.findings(vm.spec, found)
+        found = by_place([*found, *room.findings(vm.spec, found)])
     for finding in found:
         place = place_of(vm.node, vm.spec, mapping=finding.mapping, segment=finding.segment)
         located.append(findings.Located(vm.source, place.line, place.column, finding))

@@ -36,6 +36,7 @@ _ORDER: tuple[str | Callable[[Source], str | None], ...] = (
     "zonecfg",
     "vm-bhyve",
     wrong.panic,
+    wrong.truss,
     wrong.qemu,
     "bhyve-command",
     "bhyve-config",

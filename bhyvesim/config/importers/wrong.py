@@ -18,6 +18,26 @@ _PANIC = re.compile(
 )
 _QEMU = re.compile(r"(^|[\s/])(qemu-system-\w+|qemu-kvm|kvm)\s+-")
 _MEMSEG = re.compile(r"ID\s+Length\s+Name")
+_IOCTL = re.compile(
+    r"ioctl\(\d+, \(\('v'<<16\)\|\('(?P<group>[lm])'<<8\)\|(?P<number>\d{1,3})\), 0x[0-9A-Fa-f]+\)"
+    r"\s*(= \d+|Err#\d+ (?P<errno>E[A-Z0-9]+))"
+)
+_IOCTLS = {
+    ("l", 0x01): "VM_REINIT",
+    ("l", 0x05): "VM_ALLOC_MEMSEG",
+    ("l", 0x06): "VM_MMAP_MEMSEG",
+    ("l", 0x08): "VM_MUNMAP_MEMSEG",
+    ("l", 0x0A): "VM_PAUSE",
+    ("l", 0x0B): "VM_RESUME",
+    ("l", 0xFF): "VM_WRLOCK_CYCLE",
+    ("m", 0x01): "VM_GET_GPA_PMAP",
+    ("m", 0x02): "VM_GET_MEMSEG",
+    ("m", 0x03): "VM_MMAP_GETNEXT",
+    ("m", 0x12): "VM_SUSPEND",
+    ("m", 0x20): "VM_TRACK_DIRTY_PAGES",
+    ("m", 0x25): "VM_DESTROY_SELF",
+    ("m", 0x28): "VM_NPT_OPERATION",
+}
 _YAML_KEY = re.compile(r"[A-Za-z_][\w-]*:(\s|$)|---$|- \S")
 
 
@@ -55,6 +75,22 @@ def qemu(source: Source) -> str | None:
     if any(map(_QEMU.search, lines)) and not any("bhyve" in line for line in lines):
         return "a call of QEMU, not of bhyve"
     return None
+
+
+def truss(source: Source) -> str | None:
+    """Whether *source* is truss's; and which ioctl of bhyve's was refused in it, and how."""
+    calls = [(number, match) for number, line in source.said() if (match := _IOCTL.search(line))]
+    if not calls:
+        return None
+    what = "a truss of ioctls, which shows their order and their errors but no VM"
+    for number, match in calls:
+        ioctl = _IOCTLS.get((match["group"], int(match["number"])))
+        if ioctl is not None and match["errno"]:
+            what += f"; {ioctl} is refused with {match['errno']} on line {number}"
+            if (ioctl, match["errno"]) == ("VM_ALLOC_MEMSEG", "ENOMEM"):
+                what += ": the host's memory is short, not the VM's shape (see 'bhyvesim host')"
+            return what
+    return what
 
 
 def refuse(source: Source) -> ImportProblem:
