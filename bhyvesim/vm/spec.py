@@ -52,6 +52,7 @@ class VmSpec:
     """A whole VM. *mappings* are in slot order; *touches* None stands for all of them.
 
     *apicv*: its host is an Intel one that virtualises the APIC, with a page for it in each VM.
+    *arrived*: its RAM came by migration, and no dirty bit tells what of it.
     """
 
     name: str
@@ -63,6 +64,7 @@ class VmSpec:
     track_dirty: bool = False
     vmm: str | None = None  # None where segments were given one by one
     apicv: bool = False
+    arrived: bool = False
 
     @property
     def memory(self) -> int:
