@@ -164,7 +164,7 @@ def sweep_dirty(machine: Machine, span: Span, *, reset: bool = True) -> list[tup
         machine.check_offered(ioctls.npt_operation, "VM_NPT_OPERATION")
         function = "vm_npt_do_operation"
     pages = _reachable(span.start, span.length)
-    with machine.ioctl(function, values, times, SWEPT_AT_ONCE):
+    with machine.ioctl(function, values, times, SWEPT_AT_ONCE if times > 1 else 0):
         if reset:
             _check_tracking(machine)
         runs = list(bits.dirty_runs(machine.space.gpt, pages))

@@ -183,7 +183,8 @@ def test_devices_whose_writes_set_no_bit(gpt, device_writes, loses, discipline):
         (guest("15844"), "ENOTTY", {"discipline": "never-reset"}),
         (guest("15844"), "ENOTTY", {"discipline": "dirty-only", "hops": 2}),
         (guest("15844"), "ENOTTY", {"device_writes": "marked"}),
-        (guest("2025"), "ENOTSUP", {"device_writes": "late"}),
+        (guest("2025"), "EINVAL", {"device_writes": "late"}),
+        (guest("14367"), "EINVAL", {"device_writes": "late", "hops": 2, "to": "15844"}),
         (replace(guest(), segments=(), mappings=()), "EINVAL", {}),
     ],
 )
@@ -219,6 +220,7 @@ def test_clean_pages_may_have_been_written():
     assert [gone.by for gone in found.gone()] == ["unknown"]
     intel = came(guest("14367", "intel"), discipline="dirty-only")
     assert intel.unknown > 0  # its hardware marks nothing, so nobody knows
+    assert (intel.blind, came(guest("2025", "intel")).blind) == (("14367",), ())
 
 
 def test_pages_that_came_by_an_earlier_migration_are_not_known():
@@ -230,10 +232,10 @@ def test_pages_that_came_by_an_earlier_migration_are_not_known():
 
 def test_marks_at_the_target_tell_what_arrived():
     marked = Trip(guest(), discipline="dirty-only")
-    assert leaves_marks(Plan("dirty-only"), marked.target)
+    assert leaves_marks(Plan("dirty-only"), marked.target.revision)
     assert marked.target.dirty == [(0, 16384)]
     clean = Trip(guest(), discipline="arrived-clean")
-    assert not leaves_marks(Plan("arrived-clean"), clean.target)
+    assert not leaves_marks(Plan("arrived-clean"), clean.target.revision)
     assert clean.target.dirty == []
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from bhyvesim.errors import Refused
 from bhyvesim.kernel.machine import Machine
+from bhyvesim.kernel.revisions import Revision
 from bhyvesim.units import PAGE_SHIFT
 from bhyvesim.vm import life
 from bhyvesim.vm.migration.marks import Marks
@@ -56,6 +57,7 @@ class Rehearsed(NamedTuple):
     rounds: tuple[Round, ...]
     pages: dict[str, int]
     missing: tuple[tuple[int, str, Marks], ...]  # hop, by whom, pages
+    blind: tuple[str, ...]  # kernels on which a vCPU's write sets no dirty bit here
 
     @property
     def lost(self) -> int:
@@ -95,24 +97,39 @@ def rehearse(
     writes, its dirty bits are taken; *arrived*: its RAM came by migration itself, and no bit
     tells. Raises Refused as the kernels do, KernelStop where one stops.
     """
-    _check_known(plan, target)
+    _check_offered(plan, source)
+    _check_known(plan, source.revision, target.revision)
     life.allocate(target, spec)
     return _Rehearsal(plan, Ram.found(source, arrived=arrived), spec, target).run()
 
 
-def leaves_marks(plan: Plan, target: Machine) -> bool:
-    """Whether dirty bits tell afterwards what arrived at *target*."""
-    return plan.way.marks and target.revision.ioctls.npt_operation
+def leaves_marks(plan: Plan, revision: Revision) -> bool:
+    """Whether dirty bits tell afterwards what arrived at a target of that kernel."""
+    return plan.way.marks and revision.ioctls.npt_operation
 
 
-def _check_known(plan: Plan, target: Machine) -> None:
-    """Raises Refused where it is not known what a VMM would do."""
+def _check_offered(plan: Plan, source: Machine) -> None:
+    """Raises Refused where the dirty bits cannot be read, before anything is done."""
+    ioctls = source.revision.ioctls
+    if plan.way.resets:
+        source.check_offered(ioctls.track_dirty_pages, "VM_TRACK_DIRTY_PAGES")
+    else:
+        source.check_offered(ioctls.npt_operation, "VM_NPT_OPERATION")
+
+
+def _check_known(plan: Plan, source: Revision, target: Revision) -> None:
+    """Raises Refused where it is not known what would happen, or known that it never does."""
     if plan.hops > 1 and plan.way.marks and not leaves_marks(plan, target):
         raise Refused(
             "ENOTTY",
-            f"kernel {target.revision.name} has no VM_NPT_OPERATION to mark what arrives; what "
+            f"kernel {target.name} has no VM_NPT_OPERATION to mark what arrives; what "
             f"{plan.discipline} would offer on a second hop from there is not known",
         )
+    for revision in (source, target)[: plan.hops] if plan.device_writes == "late" else ():
+        if revision.ioctls.deferred_dirty:
+            raise Refused(
+                "EINVAL", f"devices of kernel {revision.name} hold a page until they wrote to it"
+            )
 
 
 class _Rehearsal:
@@ -127,6 +144,7 @@ class _Rehearsal:
         self._work = Workload(plan, ram)
         self._rounds: list[Round] = []
         self._missing: list[tuple[int, str, Marks]] = []  # hop, by whom, which pages
+        self._blind: list[str] = []
 
     def run(self) -> Rehearsed:
         for hop in range(1, self._plan.hops + 1):
@@ -134,23 +152,27 @@ class _Rehearsal:
         pages: dict[str, int] = {}
         for _, by, marks in self._missing:
             pages[by] = pages.get(by, 0) + len(marks)
-        return Rehearsed(tuple(self._rounds), pages, tuple(self._missing))
+        blind = tuple(dict.fromkeys(self._blind))
+        return Rehearsed(tuple(self._rounds), pages, tuple(self._missing), blind)
 
     def _hop(self, hop: int) -> None:
         """The guest moves on by one machine, perhaps at the second attempt."""
+        machine = self._ram.machine
+        if not machine.space.gpt.vcpu.on_write & machine.npt.dirty:
+            self._blind.append(machine.revision.name)
         all_first = self._way.all_first
         attempt = 1
         if hop == 1 and self._plan.fail_after is not None:
             taken, _ = self._attempt(hop, attempt, self._spare(), all_first, self._plan.fail_after)
             if self._way.restores and self._way.resets and not all_first:
-                if self._ram.machine.revision.ioctls.npt_operation:
+                if machine.revision.ioctls.npt_operation:
                     self._ram.mark(taken)
                 else:
                     all_first = True
             attempt = 2
         target = Ram.empty(self._target) if hop == self._plan.hops else self._spare()
         _, sent = self._attempt(hop, attempt, target, all_first, self._plan.rounds + 1)
-        if leaves_marks(self._plan, target.machine):
+        if leaves_marks(self._plan, target.machine.revision):
             target.mark(sent)
         self._compare(hop, target)
         self._ram = target

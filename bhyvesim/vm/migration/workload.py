@@ -6,7 +6,6 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
-from bhyvesim.errors import Refused
 from bhyvesim.ops import ioctls as ops
 from bhyvesim.ops.contents import Write
 from bhyvesim.prot import READ, WRITE
@@ -103,9 +102,6 @@ class Workload:
         ops.Release(held.id, dirty=dirty).do(self._ram.machine)
 
     def _later(self, gpa: int, store: Write) -> None:
-        if self._ram.machine.revision.ioctls.deferred_dirty:
-            name = self._ram.machine.revision.name
-            raise Refused("ENOTSUP", f"devices of kernel {name} hold a page while they write to it")
         ops.Access(gpa, 1, READ | WRITE, "device").do(self._ram.machine)
         self._late.append(store)
 
