@@ -198,6 +198,7 @@ def test_a_vm_that_does_not_run_is_refused(web):
         (("web", "--to="), 2, "the name is empty"),
         (("web", "--to=b", "--fail-after=2"), 2, "'2' is no round: expected 1 to 1, or paused"),
         (("web", "--to=b", "--fail-after=\x1b["), 2, r"'\x1b[' is no round"),
+        (("web", "--to=b", "--writes=9999", "--hops=8"), 2, "159984 writes in all rounds"),
         (("web", "--to=b", "--rounds=0"), 2, "0 is not in the range"),
         (("web",), 2, "--to"),
         (("web", "--to=b", "--device-writes=late"), 1, "hold a page until they wrote to it"),

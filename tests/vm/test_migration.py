@@ -332,6 +332,8 @@ def test_a_sweep_is_heard_as_the_calls_that_it_is():
         {"devices": 101},
         {"hops": 9},
         {"fail_after": 3},
+        {"writes": 10_000, "rounds": 10},
+        {"writes": 10_000, "rounds": 3, "fail_after": 1, "hops": 2},
     ],
 )
 def test_plans_that_are_none(wrong):

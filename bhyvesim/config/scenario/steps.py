@@ -264,16 +264,19 @@ def _migrate(fields: r.Fields) -> Action:
     except BadValue as error:
         place = fields.node.items[FAIL_AFTER.name]
         raise place.error(error.problem, error.expected) from None
-    plan = Plan(
-        discipline=fields.value(DISCIPLINE),
-        rounds=rounds,
-        writes=fields.value(WRITES),
-        devices=fields.value(DEVICES),
-        device_writes=fields.value(DEVICES_WRITE),
-        fail_after=fail_after,
-        hops=fields.value(HOPS),
-        seed=fields.value(SEED),
-    )
+    try:
+        plan = Plan(
+            discipline=fields.value(DISCIPLINE),
+            rounds=rounds,
+            writes=fields.value(WRITES),
+            devices=fields.value(DEVICES),
+            device_writes=fields.value(DEVICES_WRITE),
+            fail_after=fail_after,
+            hops=fields.value(HOPS),
+            seed=fields.value(SEED),
+        )
+    except BadValue as error:
+        raise fields.node.error(error.problem, error.expected) from None
     return do.Migrate(plan, fields.optional(TO_GPT))
 
 

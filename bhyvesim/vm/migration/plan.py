@@ -21,7 +21,8 @@ from bhyvesim.units import shorten
 from bhyvesim.values import Value
 
 MAX_ROUNDS = 64
-MAX_WRITES = 100_000
+MAX_WRITES = 10_000
+MAX_WRITES_IN_ALL = 100_000
 MAX_HOPS = 8
 PAUSED = "paused"  # the round after the pause
 
@@ -94,6 +95,9 @@ class Plan(Value):
         _within("writes", self.writes, 0, MAX_WRITES)
         _within("percent by devices", self.devices, 0, 100)
         _within("hops", self.hops, 1, MAX_HOPS)
+        attempts = self.hops + (self.fail_after is not None)
+        in_all = self.writes * (self.rounds + 1) * attempts
+        _within("writes in all rounds", in_all, 0, MAX_WRITES_IN_ALL)
         if self.fail_after is not None:
             _within("as the round to fail after", self.fail_after, 1, self.rounds + 1)
 
