@@ -67,11 +67,15 @@ class Rebooted(NamedTuple):
 
 
 class Migrated(NamedTuple):
-    """A VM that was migrated: its description before and after, and how that went."""
+    """A VM that was migrated: its description before and after, and how that went.
+
+    ``leaked``: tables that the source's end leaked; None where it was kept.
+    """
 
     source: VmSpec
     target: VmSpec
     rehearsed: Rehearsed
+    leaked: int | None
     warnings: tuple[Warned, ...]
 
 
@@ -193,11 +197,12 @@ class Host:
             arriving = Arriving(name, plan, guest, stored.spec)
             event = Event(arriving, spec, there, self.clock())
             came = target.do(event)
+            leaked = None
             if not keep:
                 gone = Event(MovedAway(to), stored.spec, stored.machine, self.clock(), row, stored)
-                source.do(gone)
+                leaked = source.do(gone)
             warnings = (*guest.kernel.warnings, *there.kernel.warnings)
-            return Migrated(stored.spec, spec, came, warnings)
+            return Migrated(stored.spec, spec, came, leaked, warnings)
 
         def find(transaction: Transaction) -> tuple[_Found, ...]:
             return (

@@ -133,10 +133,12 @@ def migrate(
     migrated = session.host.migrate(session.which(), to, rehearsed, gpt=gpt, keep=keep)
     say_warnings(session, migrated.warnings)
     show(page(migrated, rehearsed), fmt)
-    came = migrated.rehearsed
     stays = "stays as it was" if keep else "is gone"
     session.note(f"migrated {migrated.source.name}, which {stays}, to {to}")
-    return 1 if came.lost or came.unknown else 0
+    if migrated.leaked:
+        session.warn(f"warning: the end of {migrated.source.name} leaked {migrated.leaked} tables")
+    came = migrated.rehearsed
+    return 1 if came.lost or came.unknown or migrated.leaked else 0
 
 
 def _plan(fail_after: str | None, **plan: Any) -> Plan:
