@@ -12,13 +12,19 @@ from hypothesis import strategies as st
 from bhyvesim import Machine, Refused
 from bhyvesim.errors import BadValue
 from bhyvesim.kernel.contents import read_segment
-from bhyvesim.kernel.npt import sweep_dirty, track_dirty_pages
+from bhyvesim.kernel.npt import (
+    dirty_operation,
+    npt_operation,
+    sweep_dirty,
+    track_dirty_pages,
+)
 from bhyvesim.ops.contents import Write
 from bhyvesim.span import Span
 from bhyvesim.units import GIB, MIB
 from bhyvesim.vm import life
 from bhyvesim.vm.layouts import propolis
-from bhyvesim.vm.migration.memory import target_spec
+from bhyvesim.vm.migration.marks import Marks
+from bhyvesim.vm.migration.memory import Ram, target_spec
 from bhyvesim.vm.migration.plan import DEVICE_WRITES, DISCIPLINES, Plan, parse_fail_after
 from bhyvesim.vm.migration.rehearsal import Rehearsed, leaves_marks, rehearse
 from bhyvesim.vm.spec import KernelSpec, TouchSpec, VmSpec
@@ -92,7 +98,7 @@ def test_what_is_told_as_lost_is_what_differs():
     assert trip.came.lost == len(differ)
 
 
-@settings(max_examples=25)
+@settings(max_examples=150)
 @given(
     st.sampled_from(RIGHT),
     st.integers(0, 1 << 32),
@@ -252,9 +258,10 @@ def test_a_seed_reproduces_and_another_does_not():
     assert runs[0] == runs[1] != runs[2]
 
 
-def test_a_guest_that_cannot_write_is_moved_all_the_same():
+@pytest.mark.parametrize("prot", [5, 2])
+def test_a_guest_that_cannot_write_is_moved_all_the_same(prot):
     spec = guest()
-    spec = replace(spec, mappings=tuple(m._replace(prot=5) for m in spec.mappings))
+    spec = replace(spec, mappings=tuple(m._replace(prot=prot) for m in spec.mappings))
     found = came(spec)
     assert {(r.guest, r.device) for r in found.rounds} == {(0, 0)}
     assert found.lost == 0
@@ -311,6 +318,26 @@ def test_a_sweep_is_what_the_ioctl_reads_piece_by_piece(gpt, reset):
             told |= bits << (512 * index)
     assert told == int.from_bytes(bitmaps, "little")
     assert swept.dump() == asked.dump()
+
+
+MARKED = st.sets(st.integers(0, 100_000), max_size=30)
+
+
+@settings(max_examples=20)
+@given(MARKED, st.integers(0, 90_000), st.integers(0, 70_000))
+def test_marks_are_set_as_bitmaps_would_set_them(single, first, count):
+    spec = guest(memory=400 * MIB, touches=(TouchSpec(0, 8 * MIB, 1),))
+    marked, asked = booted(spec), booted(spec)
+    pages = single | set(range(first, min(first + count, 102_400)))
+    marks = Marks.of(single) | Marks.over([range(first, min(first + count, 102_400))])
+    Ram.empty(marked).mark(marks)
+    for gpa in range(0, 400 * MIB, 128 * MIB):
+        length = min(128 * MIB, 400 * MIB - gpa)
+        here = range(gpa // 4096, (gpa + length) // 4096)
+        bits = sum(1 << (page - here.start) for page in pages if page in here)
+        operation, bitmap = dirty_operation("SET_DIRTY", length, bits)
+        npt_operation(asked, gpa, length, operation, bitmap)
+    assert marked.dump() == asked.dump()
 
 
 def test_a_sweep_is_heard_as_the_calls_that_it_is():

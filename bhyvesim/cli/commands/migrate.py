@@ -29,8 +29,13 @@ from bhyvesim.vm.migration.plan import (
 )
 from bhyvesim.vm.spec import name_problem
 
-_EPILOG = "\n\n".join(
+_HELP = "\n\n".join(
     [
+        "Rehearse a live migration, and say which pages never arrive.",
+        "Rounds of dirty pages go to a new VM while the guest and its devices go on writing; then "
+        "the guest pauses, and a last round follows. The bytes at both ends are compared: exit "
+        "status 1 if any page is lost, or may be. The source is destroyed afterwards, and NAME is "
+        "there in its place, as it came out. For kernels from 14367.",
         "Disciplines:",
         *(f"{name}: {way.meaning}." for name, way in DISCIPLINES.items()),
         "How devices write:",
@@ -47,7 +52,7 @@ def _set_vm(ctx: click.Context, param: click.Parameter, value: str | None) -> No
         session.vm = value
 
 
-@click.command(epilog=_EPILOG)
+@click.command(help=_HELP)
 @click.argument(
     "name",
     metavar="[VM]",
@@ -62,7 +67,7 @@ def _set_vm(ctx: click.Context, param: click.Parameter, value: str | None) -> No
     "--discipline",
     type=click.Choice(tuple(DISCIPLINES)),
     default=Plan.discipline,
-    help=f"Which pages are offered, when; see below. [default: {Plan.discipline}]",
+    help=f"Which pages are offered, when, as said above. [default: {Plan.discipline}]",
 )
 @click.option(
     "--rounds",
@@ -87,7 +92,7 @@ def _set_vm(ctx: click.Context, param: click.Parameter, value: str | None) -> No
     "--device-writes",
     type=click.Choice(tuple(DEVICE_WRITES)),
     default=Plan.device_writes,
-    help=f"How devices write; see below. [default: {Plan.device_writes}]",
+    help=f"How devices write, as said above. [default: {Plan.device_writes}]",
 )
 @click.option(
     "--fail-after",
@@ -117,13 +122,6 @@ def migrate(
     fmt: Format | None,
     **plan: Any,
 ) -> int:
-    """Rehearse a live migration, and say which pages never arrive.
-
-    Rounds of dirty pages go to a new VM while the guest and its devices go on writing; then
-    the guest pauses, and a last round follows. The bytes at both ends are compared: exit
-    status 1 if any page is lost, or may be. The source is destroyed afterwards, and NAME is
-    there in its place, as it came out. For kernels from 14367.
-    """
     from bhyvesim.report.migration import page
 
     wrong = name_problem(to)

@@ -15,7 +15,7 @@ from bhyvesim.kernel.memory import Memmap
 from bhyvesim.kernel.npt import sweep_dirty
 from bhyvesim.ops import ioctls as ops
 from bhyvesim.ops.contents import Write
-from bhyvesim.prot import WRITE
+from bhyvesim.prot import READ, WRITE
 from bhyvesim.units import PAGE_SHIFT
 from bhyvesim.vm.migration.marks import Marks
 from bhyvesim.vm.spec import SegmentSpec, VmSpec
@@ -99,8 +99,9 @@ class Ram:
 
     @property
     def writable(self) -> list[Part]:
-        """What the guest may write to."""
-        return [part for part in self.parts if part.memmap.prot & WRITE]
+        """What the guest and devices may write to; a device wants to read it as well."""
+        both = READ | WRITE
+        return [part for part in self.parts if part.memmap.prot & both == both]
 
     def sweep(self, *, reset: bool) -> Marks:
         """What is dirty; with *reset* it is so no more. Raises Refused as the ioctls do."""
