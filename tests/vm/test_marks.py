@@ -19,8 +19,7 @@ def listed(marks: Marks) -> list[int]:
 def test_what_was_added_is_in_it(single, ranges):
     marks = Marks.over(range(first, first + count) for first, count in ranges)
     wanted = {page for first, count in ranges for page in range(first, first + count)}
-    for page in single:
-        marks.add(page)
+    marks |= Marks.of(single)
     wanted |= single
     assert listed(marks) == sorted(wanted)
     assert len(marks) == len(wanted)
@@ -32,7 +31,7 @@ def test_what_was_added_is_in_it(single, ranges):
 def test_sets_together(one, other, ranges):
     mine, theirs = Marks.of(one), Marks.of(other)
     for first, count in ranges:
-        theirs.add_range(range(first, first + count))
+        theirs |= Marks.over([range(first, first + count)])
         other = other | set(range(first, first + count))
     assert listed(mine | theirs) == sorted(one | other)
     assert listed(mine & theirs) == sorted(one & other)

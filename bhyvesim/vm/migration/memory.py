@@ -135,11 +135,13 @@ class Ram:
 
     def missing_at(self, target: Ram) -> Missing:
         """What *target* has not, or not as it is here: bytes are compared, page by page."""
-        lost = self.written - target.written
-        for one, other in ((self, target), (target, self)):
-            for part, page, data in one._bytes():
-                if page not in lost and other._read(part, page) != data:
-                    lost.add(page)
+        differ = (
+            page
+            for one, other in ((self, target), (target, self))
+            for part, page, data in one._bytes()
+            if other._read(part, page) != data
+        )
+        lost = self.written - target.written | Marks.of(differ)
         return Missing(lost, self.unknown - target.unknown - lost)
 
     def _bytes(self) -> Iterator[tuple[Part, int, bytes]]:
