@@ -9,7 +9,8 @@ from typing import NamedTuple
 from bhyvesim.errors import Refused
 from bhyvesim.kernel.gpt.dirty import dirty_runs
 from bhyvesim.kernel.gpt.leaf import ALL_ENTRIES, present
-from bhyvesim.kernel.gpt.levels import LEAF_SHIFT
+from bhyvesim.kernel.gpt.levels import ENTRY_BITS, LEAF_SHIFT
+from bhyvesim.kernel.gpt.windows import WINDOW
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.kernel.npt import sweep_dirty
@@ -111,18 +112,28 @@ class Ram:
         return marks
 
     def mark(self, pages: Marks) -> None:
-        """Set the dirty bits of *pages* (SET_DIRTY, with a bitmap where not all are meant)."""
+        """Set the dirty bits of *pages*: SET_DIRTY, with a bitmap where not all are meant."""
+        window, bitmap = 0, 0
         for first, end, bits in pages.runs():
-            if bits == ALL_ENTRIES:
+            if bits == ALL_ENTRIES and end - first >= WINDOW:
                 self._set_dirty(first, end, None)
                 continue
             for index in range(first, end):
-                self._set_dirty(index, index + 1, bits)
+                if index // WINDOW != window:
+                    self._set_dirty_in(window, bitmap)
+                    window, bitmap = index // WINDOW, 0
+                bitmap |= bits << (index % WINDOW << ENTRY_BITS)
+        self._set_dirty_in(window, bitmap)
 
-    def _set_dirty(self, first: int, end: int, bits: int | None) -> None:
-        """Of leaf tables ``[first, end)``; *bits*: of these entries only."""
+    def _set_dirty_in(self, window: int, bitmap: int) -> None:
+        """Of the pages of *bitmap*, which is of 128 MiB, as VMMs ask for."""
+        if bitmap:
+            self._set_dirty(window * WINDOW, (window + 1) * WINDOW, bitmap)
+
+    def _set_dirty(self, first: int, end: int, bitmap: int | None) -> None:
+        """Of leaf tables ``[first, end)``; *bitmap*: of these pages only."""
         gpa, length = first << LEAF_SHIFT, end - first << LEAF_SHIFT
-        ops.NptOp.on_dirty_bits(gpa, length, "SET_DIRTY", bits).do(self.machine)
+        ops.NptOp.on_dirty_bits(gpa, length, "SET_DIRTY", bitmap).do(self.machine)
 
     def send(self, pages: Marks, target: Ram) -> None:
         """*pages* arrive at *target*, as they are now."""
