@@ -30,6 +30,7 @@ from bhyvesim.report import (
     lifecycle,
     lockstep,
     memory,
+    migration,
     prove,
     scenario,
     tables,
@@ -43,6 +44,7 @@ from bhyvesim.report.model import Note, fields_of
 DOCUMENTS: dict[str, type] = {
     "create": lifecycle.Created,
     "reboot": lifecycle.Rebooted,
+    "migrate": migration.Migration,
     "destroy": lifecycle.AllDestroyed,
     "touch": lifecycle.Touched,
     "hold": lifecycle.HoldTaken,

@@ -18,6 +18,7 @@ HELPS = {
     "dirty": "Get, set or reset the dirty bits of a range (VM_NPT_OPERATION).",
     "npt": "Any VM_NPT_OPERATION, by its number. For kernels from 2025.",
     "track-dirty": "Read and clear the dirty bits of a range (VM_TRACK_DIRTY_PAGES).",
+    "migrate": "Rehearse a live migration, and say which pages never arrive.",
     "destroy": "Destroy a VM as the kernel does, and check that nothing leaked.",
     "crash": "List, show, export, import and remove crash dumps.",
     "log": "List the events of a VM: when, what was asked, and what it came to.",

@@ -33,6 +33,7 @@ COMMANDS = {
     "dirty": ("tracking", "dirty"),
     "npt": ("tracking", "npt"),
     "track-dirty": ("tracking", "track_dirty"),
+    "migrate": ("migrate", "migrate"),
     "destroy": ("lifecycle", "destroy"),
     "crash": ("crash", "crash"),
     "log": ("history", "log"),

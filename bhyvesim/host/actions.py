@@ -26,6 +26,7 @@ class Action(Value, ABC):
 
     stages: ClassVar[tuple[str, ...]]
     starts: ClassVar[bool] = False  # whether the guest runs afterwards, powered off or not
+    again: ClassVar[bool] = True  # whether what is stored is enough to do it again
 
     @property
     @abstractmethod
@@ -211,6 +212,10 @@ def read_action(record: dict[str, Any]) -> Action:
     word = record["action"]
     if "ops" in record:
         return Do(word, tuple(read_operation(op) for op in record["ops"]))
+    if word == "migrate":
+        from bhyvesim.host.moving import read_moving
+
+        return read_moving(record)
     if word == "set-mem":
         return SetMemory(record["mebibytes"])
     return _PLAIN[word]

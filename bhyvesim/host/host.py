@@ -27,6 +27,8 @@ from bhyvesim.vm.spec import VmSpec
 
 if TYPE_CHECKING:
     from bhyvesim.crash.dump import CrashDump
+    from bhyvesim.vm.migration.plan import Plan
+    from bhyvesim.vm.migration.rehearsal import Rehearsed
 
 T = TypeVar("T")
 Clock = Callable[[], int]  # nanoseconds since the epoch
@@ -65,6 +67,19 @@ class Rebooted(NamedTuple):
 
     spec: VmSpec
     result: life.Rebooted
+    warnings: tuple[Warned, ...]
+
+
+class Migrated(NamedTuple):
+    """A VM that was migrated: its description before and after, and how that went.
+
+    ``leaked``: tables that the source's end leaked; None where it was kept.
+    """
+
+    source: VmSpec
+    target: VmSpec
+    rehearsed: Rehearsed
+    leaked: int | None
     warnings: tuple[Warned, ...]
 
 
@@ -154,8 +169,8 @@ class Host:
 
         def work(found: _Found) -> Done:
             action = Do(word, operations)
-            if action.by_guest and found.row is not None and found.row.state == "off":
-                raise Refused("EBUSY", f"{name} is powered off; a reboot starts its guest again")
+            if action.by_guest:
+                found.running()
             done, event = self._act(found, action)
             machine = event.machine
             return Done(done.values, done.lost, tuple(machine.kernel.warnings), machine)
@@ -170,6 +185,51 @@ class Host:
         """
         action = SetMemory(mebibytes)
         self._change(name, lambda found: self._act(found, action), allocates=True)
+
+    def migrate(
+        self, name: str, to: str, plan: Plan, *, gpt: str | None = None, keep: bool = False
+    ) -> Migrated:
+        """The guest of the VM *name* moves, as *plan* says, to one that is made for it.
+
+        That is called *to*, and its kernel *gpt*, if given. The source is destroyed then,
+        unless it is to *keep* (as it was before: it is a copy of its guest that moves).
+        EEXIST where *to* is taken, EBUSY where the guest does not run. Of the host's memory
+        the target takes nothing: it follows the source, or has a host of its own; but ENOMEM
+        where the source stays beside it, and there is not enough for both.
+        """
+        from bhyvesim.host.moving import Arriving, MovedAway
+        from bhyvesim.vm.migration.memory import target_spec
+
+        if name == to:
+            raise Refused("EEXIST", f"{name} cannot be migrated to itself")
+
+        def work(source: _Found, target: _Found) -> Migrated:
+            if target.row is not None:
+                raise Refused("EEXIST", f"there is a VM named {to} already")
+            row, stored = source.running()
+            source.check_not_paused("migrates")
+            spec = _stamped(target_spec(stored.spec, stored.machine, to, gpt))
+            guest = stored.machine.fork()
+            guest.listen(self.listener)
+            there = self._heard(life.new_machine(spec, self.recorder))
+            there.host = target.share(spec)
+            arriving = Arriving(name, plan, guest, stored.spec)
+            event = Event(arriving, spec, there, self.clock())
+            came = target.do(event)
+            leaked = None
+            if not keep:
+                gone = Event(MovedAway(to), stored.spec, stored.machine, self.clock(), row, stored)
+                leaked = source.do(gone)
+            warnings = (*guest.kernel.warnings, *there.kernel.warnings)
+            return Migrated(stored.spec, spec, came, leaked, warnings)
+
+        def find(transaction: Transaction) -> tuple[_Found, ...]:
+            return (
+                _Found.of(transaction, name, _Wants(new=False, load=True, memory=False)),
+                _Found.of(transaction, to, _Wants(new=True, load=False, memory=keep)),
+            )
+
+        return self._change_all(find, lambda found: work(*found), allocates=keep)
 
     def power_off(self, name: str) -> None:
         """Stop the guest; its memory stays until destroy. EALREADY a second time.
@@ -230,39 +290,48 @@ class Host:
         With *new* there may be no VM of that name; without *load* its machine is not wanted.
         *allocates*: it takes memory of the host, which others take too.
         """
-        wants = _Wants(new, load, allocates)
+
+        def find(transaction: Transaction) -> tuple[_Found, ...]:
+            return (_Found.of(transaction, name, _Wants(new, load, allocates)),)
+
+        return self._change_all(find, lambda found: work(*found), allocates=allocates)
+
+    def _change_all(
+        self,
+        find: Callable[[Transaction], tuple[_Found, ...]],
+        work: Callable[[tuple[_Found, ...]], T],
+        *,
+        allocates: bool = False,
+    ) -> T:
+        """Do *work* on what *find* finds of several VMs; all of it is stored, or nothing."""
         alone = self.listener is not None or self.recorder is not None  # nothing heard is unheard
         for _ in range(0 if alone else _RACES):
             try:
                 with self.store.reading() as transaction:
                     if allocates and transaction.host() is not None:
                         break  # nobody else may take of what there is
-                    found = _Found.of(transaction, name, wants)
-                value = found.run(work)
-                if self.keep and found.to_write:
+                    all_found = find(transaction)
+                value = _run(work, all_found)
+                if self.keep and any(found.to_write for found in all_found):
                     with self.store.writing() as transaction:
-                        found.check(transaction)
-                        found.write(transaction)
-                return found.outcome(value)
+                        for found in all_found:
+                            found.check(transaction)
+                        for found in all_found:
+                            found.write(transaction)
+                return _outcome(all_found, value)
             except LostRace:
                 continue
         with self.store.writing() if self.keep else self.store.reading() as transaction:
-            found = _Found.of(transaction, name, wants)
-            value = found.run(work)
+            all_found = find(transaction)
+            value = _run(work, all_found)
             if self.keep:
-                found.write(transaction)
-        return found.outcome(value)
+                for found in all_found:
+                    found.write(transaction)
+        return _outcome(all_found, value)
 
     def _act(self, found: _Found, action: Action) -> tuple[Any, Event]:
         """*action* on the VM that was found. Raises Refused where its kernel is gone."""
-        row, stored = found.row, found.stored
-        assert row is not None
-        if row.stopped:
-            raise Refused(
-                row.state.upper(),
-                f"{row.name} has {row.state}; only destroy and create --replace change it",
-            )
-        assert stored is not None
+        row, stored = found.alive()
         machine = self._heard(stored.machine)
         machine.host = found.share(stored.spec)
         event = Event(action, stored.spec, machine, self.clock(), row, stored)
@@ -347,12 +416,24 @@ class _Found:
         """What the VM *spec* takes its memory from; None: without end, or none is taken."""
         return None if self._memory is None else Share(self._memory, spec.reservoir)
 
-    def run(self, work: Callable[[_Found], T]) -> T | None:
-        """The value of *work*; None where the kernel stopped."""
-        try:
-            return work(self)
-        except _Halted:
-            return None
+    def alive(self) -> tuple[VmRow, Stored]:
+        """What was found of a VM whose kernel lives. Raises Refused where it does not."""
+        row = self.row
+        assert row is not None
+        if row.stopped:
+            raise Refused(
+                row.state.upper(),
+                f"{row.name} has {row.state}; only destroy and create --replace change it",
+            )
+        assert self.stored is not None
+        return row, self.stored
+
+    def running(self) -> tuple[VmRow, Stored]:
+        """The same of a VM whose guest runs. Raises Refused (EBUSY) where it does not."""
+        row, stored = self.alive()
+        if row.state == "off":
+            raise Refused("EBUSY", f"{self.name} is powered off; a reboot starts its guest again")
+        return row, stored
 
     def do(self, event: Event) -> Any:
         """Run *event*; its value. Raises _Halted where the kernel stops."""
@@ -390,12 +471,29 @@ class _Found:
             if event.changed:
                 event.write(transaction)
 
-    def outcome(self, value: T | None) -> T:
-        """What the work came to. Raises Stopped where the kernel stopped."""
+    @property
+    def stopped(self) -> Stopped | None:
+        """How the kernel stopped in the last event, if it did."""
         last = self._events[-1] if self._events else None
-        if last is not None and last.dump is not None:
-            raise Stopped(last.dump, last.crash or self._crashes + 1, last.machine.kernel.warnings)
-        return cast(T, value)
+        if last is None or last.dump is None:
+            return None
+        return Stopped(last.dump, last.crash or self._crashes + 1, last.machine.kernel.warnings)
+
+
+def _run(work: Callable[[tuple[_Found, ...]], T], found: tuple[_Found, ...]) -> T | None:
+    """The value of *work*; None where the kernel stopped."""
+    try:
+        return work(found)
+    except _Halted:
+        return None
+
+
+def _outcome(all_found: tuple[_Found, ...], value: T | None) -> T:
+    """What the work came to. Raises Stopped where the kernel stopped."""
+    for found in all_found:
+        if found.stopped is not None:
+            raise found.stopped
+    return cast(T, value)
 
 
 def _stamped(spec: VmSpec) -> VmSpec:

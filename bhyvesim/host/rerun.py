@@ -68,10 +68,14 @@ def causes(history: History, gpa: int, through: Through = iter) -> Iterator[Caus
 def _heard(history: History, event: EventRow, gpa: int) -> list[Cause]:
     """The changes in *event*, in their order, by doing it again."""
     past = history.past_before(event)
+    action = history.action(event)
     watch = _Watch(past.machine, gpa, event)
+    if not action.again:
+        watch.became(history.past(history.after(event)).machine, action.word)
+        return watch.found
     past.machine.listen(watch)
     try:
-        history.action(event).run(past.machine, past.spec, watch.done)
+        action.run(past.machine, past.spec, watch.done)
     except KernelStop as stop:
         watch.stopped(stop)
     except Refused:
@@ -104,6 +108,11 @@ class _Watch:
         self._look(Frame(stage), (), 1)
         self._step += 1
 
+    def became(self, machine: Machine, word: str) -> None:
+        """*machine* is what became of it, by *word*: nobody could be heard."""
+        self._gpt = machine.space.gpt
+        self._look(Frame(word), (), 1)
+
     def stopped(self, stop: KernelStop) -> None:
         """The kernel goes no further than the calls of *stop*."""
         self._look(stop.stack[0], stop.stack[1:], 1)
@@ -128,7 +137,7 @@ def retell(history: History, recorder: Recorder) -> bool:
 
     False, and nothing is done, where the beginning is not kept.
     """
-    if not history.events or history.before(history.events[0]) is not None:
+    if not _begins(history):
         return False
     machine = new_machine(history.past_before(history.events[0]).spec, recorder)
     for event in history.events:
@@ -136,6 +145,12 @@ def retell(history: History, recorder: Recorder) -> bool:
             spec = history.past_before(event).spec
             history.action(event).run(machine, spec, lambda stage: None)
     return True
+
+
+def _begins(history: History) -> bool:
+    """Whether the beginning of the VM's life is kept, and can be done again."""
+    first = history.events[0] if history.events else None
+    return first is not None and history.before(first) is None and history.action(first).again
 
 
 class Compared(NamedTuple):
@@ -161,7 +176,7 @@ def on_two_kernels(
 
     Raises UsageError where the beginning of its history is not there.
     """
-    if not history.events or history.before(history.events[0]) is not None:
+    if not _begins(history):
         raise UsageError(f"{history.name}'s history does not begin with its create: expected that")
     worlds = _World(one), _World(other)
     steps: list[Compared] = []

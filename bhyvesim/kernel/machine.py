@@ -492,13 +492,24 @@ class Machine:
         if self.state is MachineState.DESTROYED:
             raise NotRunning("ENOENT", "the machine has been destroyed")
 
-    def _running(self, names: tuple[str, ...], values: Mapping[str, int] = _NOTHING) -> _Running:
+    def _running(
+        self,
+        names: tuple[str, ...],
+        values: Mapping[str, int] = _NOTHING,
+        times: int = 1,
+        step: int = 0,
+    ) -> _Running:
         """Within a call into the kernel: *names* are under way, a panic or hang ends it all."""
-        return _Running(self, self.kernel.calls(names, values))
+        return _Running(self, self.kernel.calls(names, values, times, step))
 
-    def ioctl(self, name: str, values: Mapping[str, int]) -> _Running:
-        """Within an ioctl of the VM's device, and the function *name* that does it."""
-        return self._running((*DEVICE_IOCTL, name), values)
+    def ioctl(
+        self, name: str, values: Mapping[str, int], times: int = 1, step: int = 0
+    ) -> _Running:
+        """Within an ioctl of the VM's device, and the function *name* that does it.
+
+        Or *times* of it, each *step* bytes further on.
+        """
+        return self._running((*DEVICE_IOCTL, name), values, times, step)
 
     def stopped(self, stopped: KernelStop, outer: tuple[str, ...] = ()) -> None:
         """The kernel stopped, below the calls *outer*: from here on only the dump answers."""

@@ -39,6 +39,7 @@ _RESET, _SET, _GET, _GET_TRACK, _EN_TRACK, _DIS_TRACK = OPERATIONS.values()
 
 MAX_BITMAP_BYTES = 8 * PAGE_SIZE
 MAX_TRACKED = GIB
+SWEPT_AT_ONCE = PAGE_SIZE << (PAGE_SHIFT + 3)  # bytes of guest that a bitmap of one page is for
 
 
 class NptResult(NamedTuple):
@@ -146,6 +147,32 @@ def track_dirty_pages(machine: Machine, gpa: int, length: int) -> bytes:
         return _track(machine, gpa, length)
 
 
+def sweep_dirty(machine: Machine, span: Span, *, reset: bool = True) -> list[tuple[int, int, int]]:
+    """The dirty bits of all of *span*, asked for 128 MiB at a time, as a migrating VMM does.
+
+    As runs of leaf tables that are dirty alike, ``(first, end, entries)`` by index: of a guest
+    of any size it costs what is there to tell. By VM_TRACK_DIRTY_PAGES, which clears them;
+    with *reset* false by GET_DIRTY. Raises Refused as these do.
+    """
+    times = -(-span.length // SWEPT_AT_ONCE)
+    values = {"gpa": span.start, "len": min(span.length, SWEPT_AT_ONCE), "oper": _GET | _OUT}
+    ioctls = machine.revision.ioctls
+    if reset:
+        machine.check_offered(ioctls.track_dirty_pages, "VM_TRACK_DIRTY_PAGES")
+        function = "vm_track_dirty_pages"
+    else:
+        machine.check_offered(ioctls.npt_operation, "VM_NPT_OPERATION")
+        function = "vm_npt_do_operation"
+    pages = _reachable(span.start, span.length)
+    with machine.ioctl(function, values, times, SWEPT_AT_ONCE if times > 1 else 0):
+        if reset:
+            _check_tracking(machine)
+        runs = list(bits.dirty_runs(machine.space.gpt, pages))
+        if reset:
+            bits.clear(machine.space.gpt, pages)
+    return runs
+
+
 def _track(machine: Machine, gpa: int, length: int) -> bytes:
     if not is_page_aligned(gpa):
         raise Refused("EINVAL", f"{gpa:#x} is not page-aligned")
@@ -154,12 +181,16 @@ def _track(machine: Machine, gpa: int, length: int) -> bytes:
     _check_aligned(gpa, length)
     if length > MAX_TRACKED:
         raise Refused("EINVAL", f"{length:#x} bytes are more than 1 GiB")
-    if machine.revision.ioctls.tracking_needed and not machine.space.gpt.tracking:
-        raise Refused("EPERM", "the VM does not track dirty pages")
+    _check_tracking(machine)
     pages = _reachable(gpa, length)
     was = bits.dirty_bitmap(machine.space.gpt, pages)
     bits.clear(machine.space.gpt, pages)
     return was.to_bytes(bitmap_bytes(length), "little")
+
+
+def _check_tracking(machine: Machine) -> None:
+    if machine.revision.ioctls.tracking_needed and not machine.space.gpt.tracking:
+        raise Refused("EPERM", "the VM does not track dirty pages")
 
 
 def _read_bitmap(length: int, operation: int, bitmap: bytes | None) -> int:

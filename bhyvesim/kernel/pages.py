@@ -61,6 +61,18 @@ class Pages:
             assert window is not None
             yield from sorted(window.items())
 
+    def between(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Those of :meth:`items` whose frames are in ``[first, end)``; reads no other window."""
+        lo, hi = first >> WINDOW_BITS, (end - 1 >> WINDOW_BITS) + 1
+        if hi - lo < len(self._windows):
+            numbers = [number for number in range(lo, hi) if number in self._windows]
+        else:
+            numbers = sorted(number for number in self._windows if lo <= number < hi)
+        for number in numbers:
+            window = self._window(number)
+            assert window is not None
+            yield from ((pfn, page) for pfn, page in sorted(window.items()) if first <= pfn < end)
+
     def windows(self) -> dict[int, Window | UnreadPages]:
         """The windows by number; reads nothing."""
         return self._windows

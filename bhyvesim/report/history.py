@@ -88,6 +88,7 @@ def said_of_action(record: dict[str, Any]) -> str:
         words += [f"+{op[key]:#x}" for key in ("len",) if key in op]
         if "npages" in op:
             words.append(f"{op['npages']} page{'s' * (op['npages'] != 1)}")
+    words += [f"{key} {record[key]}" for key in ("from", "to") if key in record]
     if "mebibytes" in record:
         words.append(f"{record['mebibytes']}M")
     return " ".join(words)
@@ -116,6 +117,8 @@ def came_to(result: dict[str, Any], crash: int | None) -> str:
         parts.append(f"{result['faults']} faults")
     if "fault" in result:
         parts.append(f"{result['fault']} at {result['gpa']:#x}")
+    if "sent" in result:
+        parts.append(f"sent {result['sent']} pages")
     if result.get("lost"):
         parts.append(f"lost {result['lost']} pages")
     return ", ".join(parts) or "ok"

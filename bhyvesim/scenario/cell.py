@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bhyvesim.errors import KernelHang, KernelStop, NotRunning, Refused
 from bhyvesim.kernel.calls import Listener
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.reservoir import Share
-from bhyvesim.ops.operation import Recorder
+from bhyvesim.ops.operation import Operation, Recorder
 from bhyvesim.scenario.compare import mismatch
 from bhyvesim.scenario.model import (
     CellResult,
@@ -20,6 +22,10 @@ from bhyvesim.scenario.model import (
 from bhyvesim.vm.host_memory import HostSpec
 from bhyvesim.vm.life import new_machine, present_pages
 from bhyvesim.vm.spec import VmSpec
+
+if TYPE_CHECKING:
+    from bhyvesim.vm.migration.plan import Plan
+    from bhyvesim.vm.migration.rehearsal import Rehearsed
 
 
 class Cell:
@@ -56,6 +62,35 @@ class Cell:
         if self.machine is None:
             raise NotRunning("ENOENT", "there is no machine before create")
         return self.machine
+
+    def move(self, plan: Plan, gpt: str | None) -> Rehearsed:
+        """The guest migrates: from here on the machine is where it arrived, of kernel *gpt*.
+
+        Refused, it is where it was, and as it was.
+        """
+        from bhyvesim.vm.migration.memory import target_spec
+        from bhyvesim.vm.migration.rehearsal import leaves_marks, rehearse
+
+        spec = target_spec(self.spec, self.running, self.spec.name, gpt)
+        done: list[Operation] = []  # first to the source, then to the target
+        there: list[Operation] = []
+        guest = self.running.fork()
+        guest.recorder = done.append
+        target = new_machine(spec, there.append)
+        for machine in (guest, target):
+            machine.listen(self._listener)
+        try:
+            came = rehearse(plan, guest, spec, target, arrived=self.spec.arrived)
+        except KernelStop:
+            self.machine = target if target.stop is not None else guest
+            raise
+        if self._recorder is not None:
+            for operation in (*done, *there):
+                self._recorder(operation)
+        target.recorder = self._recorder
+        self.machine = target
+        self.spec = replace(spec, arrived=not leaves_marks(plan, target.revision))
+        return came
 
     def present(self) -> int:
         """How many leaf entries are set."""
@@ -116,7 +151,8 @@ def outcome_after(before: str, step: Step, observed: Observed) -> str:
         return f"panic {observed.stop.letter} at {step.name}"
     if observed.lost:
         return f"lost pages at {step.name}"
-    refused = observed.errno is not None and step.name in ("create", "map", "alloc-memseg")
+    telling = ("create", "map", "alloc-memseg", "migrate")
+    refused = observed.errno is not None and step.name in telling
     if refused and before == "ok":
         return f"refused {observed.errno} at {step.name}"
     return before

@@ -60,7 +60,7 @@ def _is_panic(expected: PanicExpectation, observed: Observed) -> bool:
 def _numbers(
     expected: Expectation, observed: Observed, machine: Machine | None
 ) -> Iterator[Mismatch]:
-    for name in ("pages", "mapped", "leaks", "returns", "hold", "vm_run"):
+    for name in ("pages", "mapped", "sent", "again", "leaks", "returns", "hold", "vm_run"):
         wanted, got = getattr(expected, name), getattr(observed, name)
         if wanted is not None and wanted != got:
             yield f"{name}: {wanted}", f"{name}: {_or_nothing(got)}"

@@ -58,6 +58,8 @@ class Observed:
     pages: int | None = None
     mapped: int | None = None
     lost: int | None = None
+    sent: int | None = None
+    again: int | None = None
     leaks: int | None = None
     dirty: int | None = None
     bitmap: bytes | None = None
@@ -137,6 +139,8 @@ class Expectation:
     pages: int | None = None
     mapped: int | None = None
     lost: int | None = 0  # None: it does not matter
+    sent: int | None = None
+    again: int | None = None
     leaks: int | None = None
     bitmap: bytes | None = None
     returns: int | None = None

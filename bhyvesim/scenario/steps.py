@@ -17,6 +17,7 @@ from bhyvesim.scenario.cell import Cell
 from bhyvesim.scenario.model import Observed, Series
 from bhyvesim.units import PAGE_SIZE
 from bhyvesim.vm import life
+from bhyvesim.vm.migration.plan import Plan
 from bhyvesim.vm.spec import TouchSpec
 
 
@@ -122,6 +123,18 @@ class Unmap:
         machine = cell.running
         lost = life.lost_pages(machine, lambda: self.operation.do(machine))
         return Observed(lost=sum(pages for _, pages in lost))
+
+
+@dataclass(frozen=True, slots=True)
+class Migrate:
+    """The guest goes to another machine; what never arrives, or may not have, is lost."""
+
+    plan: Plan
+    gpt: str | None
+
+    def run(self, cell: Cell) -> Observed:
+        came = cell.move(self.plan, self.gpt)
+        return Observed(lost=came.lost + came.unknown, sent=came.sent, again=came.again)
 
 
 @dataclass(frozen=True, slots=True)

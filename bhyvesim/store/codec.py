@@ -44,6 +44,8 @@ def encode_spec(spec: VmSpec) -> str:
     """*spec* as JSON text."""
     plain = asdict(spec)
     plain["mappings"] = [m._asdict() for m in spec.mappings]
+    if not spec.arrived:
+        del plain["arrived"]  # as descriptions were stored before there was any
     return _dumps(plain)
 
 

@@ -53,6 +53,7 @@ class VmSpec:
 
     *apicv*: its host is an Intel one that virtualises the APIC, with a page for it in each VM.
     *reservoir*: its memory comes from the host's reservoir.
+    *arrived*: its RAM came by migration, and no dirty bit tells what of it.
     """
 
     name: str
@@ -65,6 +66,7 @@ class VmSpec:
     vmm: str | None = None  # None where segments were given one by one
     apicv: bool = False
     reservoir: bool = False
+    arrived: bool = False
 
     @property
     def memory(self) -> int:

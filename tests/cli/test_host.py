@@ -298,3 +298,14 @@ def test_a_state_of_before_is_brought_up_to_date(cli, create):
     assert "no end" in cli("host", "show").err
     assert cli("host", "set", "--limit", "2G").status == 0
     assert json.loads(cli("host", "show", "--format", "json").out)["left"] == G
+
+
+def test_a_migrated_vm_follows_its_source_and_a_copy_needs_room(cli, create, shown):
+    cli("host", "set", "--limit", "1G", "--reservoir", "10M")
+    create("a", "6M", more="track_dirty: true\n")
+    kept = cli("migrate", "--vm", "a", "--to", "b", "--keep")
+    assert kept.status == 1
+    assert "ENOMEM" in kept.err
+    assert cli("migrate", "--vm", "a", "--to", "b").status == 0
+    assert [vm["name"] for vm in shown()["vms"]] == ["b"]
+    assert shown()["free"] == 4 << 20

@@ -88,6 +88,15 @@ def test_looking_inside_and_back(valid, cli, config, tmp_path):
     valid("walk", "walk", "4G", "--crash", str(path), "--format=json")
 
 
+def test_a_migration(valid, cli, vm_file):
+    text = 'name: m\nkernel: {gpt: "2025"}\nmemory: 8M\nbootrom: 0\ntrack_dirty: true\n'
+    cli("create", "--config", vm_file(text, "m.yaml"))
+    valid("migrate", "migrate", "--to=n", "--keep", "--format=json")
+    lossy = ("--discipline=arrived-clean", "--hops=2", "--fail-after=paused")
+    valid("migrate", "migrate", "--vm=m", "--to=o", "--format=json", *lossy, status=1)
+    valid("log", "log", "--vm=m", "--format=json")
+
+
 def test_single_operations(valid, cli, config):
     cli("create", "--config", config("testvm"), "--gpt", "2025")
     valid("hold", "hold", "--gpa=4G", "--format=json")

@@ -27,7 +27,9 @@ def test_pause_and_resume(cli, manner):
 
 
 @pytest.mark.usefixtures("vm")
-@pytest.mark.parametrize("ask", [["touch", "--gpa", "0"], ["reboot"], ["--force-poweroff"]])
+@pytest.mark.parametrize(
+    "ask", [["touch", "--gpa", "0"], ["reboot"], ["--force-poweroff"], ["migrate", "--to", "q"]]
+)
 def test_what_needs_the_guest_is_busy_and_changes_nothing(cli, ask):
     cli("pause", "--vm", "p")
     before = cli("log", "--vm", "p", "--format", "json").out

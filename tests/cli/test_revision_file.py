@@ -218,3 +218,37 @@ def test_an_engine_that_fails_leaves_the_stored_vm_as_it_was(cli, config, vm_fil
     status, _, err = cli("reboot", option)
     assert (status, "AttributeError" in err) == (2, True)
     assert cli("--vm=testvm", "--get-memmap").out.count("\n") == 4
+
+
+TRACKED = "name: m\nmemory: 8M\nbootrom: 0\ntrack_dirty: true\n"
+
+
+def test_a_migration_from_a_kernel_that_leaks(cli, vm_file):
+    text = """
+from dataclasses import replace
+from bhyvesim.kernel.revisions.current_2025 import REVISION as NEWEST, CurrentGpt
+
+class Leaking(CurrentGpt):
+    def vacate_region(self, span):
+        pass
+
+REVISION = replace(NEWEST, name="leaking", engine=Leaking)
+"""
+    own = ("--revision-file", vm_file(text, "leaking.py"))
+    cli("create", "--config", vm_file(TRACKED, "m.yaml"), "--gpt=leaking", *own)
+    done = cli("migrate", "--to=n", *own)
+    assert done.status == 1
+    assert "warning: the end of m leaked 6 tables" in done.err
+    assert "all arrived" in done.out
+
+
+def test_a_kernel_that_stops_on_the_way(cli, vm_file):
+    """Not the last target's: there is none to dump, and nothing is changed."""
+    text = SEVENTH.replace("        self.made += 1", "        Counting.made += 1")
+    own = ("--revision-file", vm_file(text, "seventh.py"))
+    cli("create", "--config", vm_file(TRACKED, "m.yaml"), "--gpt=seventh", *own)
+    done = cli("migrate", "--to=n", "--hops=3", *own)
+    assert done.status == 1
+    assert "another kernel stopped on the way: assertion failed: gpt->vgpt_maps < 3" in done.err
+    vms = json.loads(cli("list", "--format=json").out)["vms"]
+    assert [(vm["name"], vm["state"]) for vm in vms] == [("m", "running")]

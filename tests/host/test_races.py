@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bhyvesim.errors import Refused
 from bhyvesim.host.host import Host
+from bhyvesim.kernel import contents
+from bhyvesim.ops.contents import Write
 from bhyvesim.ops.ioctls import Access, MmapMemseg, Stats
 from bhyvesim.store.store import Store
+from bhyvesim.vm.migration.plan import Plan
+from bhyvesim.vm.spec import KernelSpec
 from tests.stress import description, run
 
 PAGE = 4096
@@ -65,6 +70,43 @@ def test_both_changes_stay(folder, host, times):
     with host.store.reading() as transaction:
         row = transaction.vm("x")
         assert len(transaction.events("x", row.life)) == times + 2
+
+
+def tracked(host):
+    host.create(replace(description("m", 1), kernel=KernelSpec("2025"), track_dirty=True))
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+def test_a_migration_takes_along_what_was_written_meanwhile(folder, host, times):
+    tracked(host)
+
+    def write(turn):
+        host.perform("m", "poke", Write(turn * PAGE, data=b"meanwhile"))
+
+    store = Interrupted(folder, times, write)
+    came = Host(store, lambda: NOW).migrate("m", "n", Plan(writes=0))
+    assert (came.leaked, came.rehearsed.lost) == (0, 0)
+    assert host.names() == ["n", "x"]
+    there = host.machine("n")
+    assert [contents.read_guest(there, turn * PAGE, 9).data for turn in range(1, times + 1)] == [
+        b"meanwhile"
+    ] * times
+
+
+def test_a_migration_whose_target_came_meanwhile_changes_nothing(folder, host):
+    tracked(host)
+    store = Interrupted(folder, 1, lambda _: host.create(description("n", 1)))
+    with pytest.raises(Refused, match="EEXIST"):
+        Host(store, lambda: NOW).migrate("m", "n", Plan())
+    assert host.names() == ["m", "n", "x"]
+
+
+def test_a_migration_whose_source_went_meanwhile_leaves_no_target(folder, host):
+    tracked(host)
+    store = Interrupted(folder, 1, lambda _: host.destroy("m"))
+    with pytest.raises(Refused, match="ENOENT"):
+        Host(store, lambda: NOW).migrate("m", "n", Plan())
+    assert host.names() == ["x"]
 
 
 def test_a_vm_that_went_meanwhile_is_gone(folder, host):

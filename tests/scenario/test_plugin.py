@@ -31,7 +31,7 @@ def pytest_on(*argv, cwd):
 def test_the_shipped_examples_pass(tmp_path):
     done = pytest_on("--rootdir", tmp_path, ROOT / "examples", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    assert "132 passed" in done.stdout
+    assert "222 passed" in done.stdout
 
 
 def test_failures_show_the_step_and_no_traceback(tmp_path):

@@ -57,16 +57,18 @@ def undo(session: Session) -> None:
     Of a destroy it brings the VM back, of a create it removes it, of a panic it removes the
     dump too. What is taken back is gone.
     """
+    from bhyvesim.host.actions import Destroy
     from bhyvesim.host.history import History
     from bhyvesim.report.history import said_of_action
 
     history = History(session.store, session.which_ever())
     event = history.undo()
-    what = said_of_action(history.action(event).record())
+    action = history.action(event)
+    what = said_of_action(action.record())
     name = history.name
     if history.before(event) is None:
         left = f"there is no {name} any more"
-    elif what == "destroy":
+    elif isinstance(action, Destroy):
         left = f"{name} is back"
     else:
         left = f"{name} is as {'after' if event.number > 1 else 'before'} event "

@@ -26,7 +26,7 @@ _ANY_KERNEL = ("create", "run", "replay")
 _TRACED = (
     *_ANY_KERNEL,
     *("reboot", "touch", "destroy", "hold", "release", "alloc-memseg", "map", "unmap"),
-    *("peek", "poke", "fill", "dirty", "npt", "track-dirty"),
+    *("peek", "poke", "fill", "dirty", "npt", "track-dirty", "migrate"),
 )
 _FORMATS = ("plain", "jsonl", "perfetto", "replay")
 
@@ -155,7 +155,9 @@ def _kernels(session: Session, called: click.Context) -> tuple[str, ...]:
     if called.info_name in _ANY_KERNEL or several:
         gpt = called.params.get("gpt")
         return tuple(REVISIONS) if gpt is None else (gpt,)
-    return _of_vm(session)
+    there = _of_vm(session)
+    gpt = called.params.get("gpt")  # of a migration, the target's
+    return there if gpt is None else tuple(dict.fromkeys((*there, gpt)))
 
 
 def _of_vm(session: Session) -> tuple[str, ...]:
@@ -258,9 +260,10 @@ def _recorded(session: Session, called: click.Context) -> int:
     def in_the_middle() -> None:
         session.warn("# the recording begins in the middle of the VM's life: no create is in it")
 
-    create = called.info_name == "create"  # with --replace, another VM is destroyed before
-    record = layouts.Replay(out.write, None if create else in_the_middle).record
-    if called.info_name not in _ANY_KERNEL and not called.params.get("everything", False):
+    # With create --replace another VM is destroyed before; of a migration, the target is told.
+    begins = called.info_name in ("create", "migrate")
+    record = layouts.Replay(out.write, None if begins else in_the_middle).record
+    if not begins and called.info_name not in _ANY_KERNEL and not called.params.get("everything"):
         retell(History(session.store, session.stored().name), record)
     session.recorder = record
     with aside(out.flush):

@@ -176,7 +176,14 @@ PANIC = Key("panic", _panic, "A letter, the message, or more; its kernel panics.
 HANG = Key("hang", _hang, "The function that loops for ever.")
 PAGES = Key("pages", r.natural, "Pages that are accessed.")
 MAPPED = Key("mapped", r.natural, "Entries that are newly set.")
-LOST = Key("lost", _lost, "Pages that lost their entries; 0 unless said; any: it does not matter.")
+LOST = Key(
+    "lost",
+    _lost,
+    "Pages that lost their entries, or that a migration lost, perhaps or certainly; "
+    "0 unless said; any: it does not matter.",
+)
+SENT = Key("sent", r.natural, "Pages that a migration sent, in all rounds together.")
+AGAIN = Key("again", r.natural, "Those of them that were sent before in the same attempt.")
 LEAKS = Key("leaks", r.natural, "Page tables that leak.")
 DIRTY = Key("dirty", _dirty, "Dirty pages.")
 BITMAP = Key("bitmap", n.bitmap, "As VM_NPT_OPERATION or VM_TRACK_DIRTY_PAGES writes it.")
@@ -206,6 +213,7 @@ CONTENTS = Key(
 FSCK = Key("fsck", r.items(r.choice(*KINDS)), "Kinds of what fsck finds afterwards, and no other.")
 EXPECT_KEYS = (
     *(WHEN, OK, ERRNO, FAULT, FAULT_GPA, PANIC, HANG, PAGES, MAPPED, LOST, LEAKS, DIRTY),
+    *(SENT, AGAIN),
     *(BITMAP, RETURNS, HOLD, VM_RUN, VALUE, BYTE, RESIDENT, MEMMAP, PTE, TABLES, CONTENTS),
     FSCK,
 )
@@ -280,6 +288,8 @@ def _expectation(
         mapped=fields.optional(MAPPED),
         hang=fields.optional(HANG),
         lost=fields.optional(LOST) if LOST.name in fields else 0,
+        sent=fields.optional(SENT),
+        again=fields.optional(AGAIN),
         leaks=fields.optional(LEAKS),
         bitmap=fields.optional(BITMAP),
         returns=fields.optional(RETURNS),

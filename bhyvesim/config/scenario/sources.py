@@ -49,7 +49,7 @@ INCLUDE = r.Key("include", r.text, "The steps of another scenario.", needed=True
 
 def _step_schema(name: str, kind: StepKind) -> r.Schema:
     arguments: r.Schema = {"keys": kind.keys, **kind.rules}
-    if not kind.keys:
+    if kind.may_be_bare:
         arguments = {"anyOf": [{"type": "null"}, arguments]}
     return {
         "type": "object",
@@ -66,7 +66,7 @@ STEPS_KEY = r.Key(
             _unread,
             {
                 "anyOf": [
-                    {"enum": [name for name, kind in STEPS.items() if not kind.keys]},
+                    {"enum": [name for name, kind in STEPS.items() if kind.may_be_bare]},
                     {"keys": (INCLUDE,)},
                     *(_step_schema(name, kind) for name, kind in STEPS.items()),
                 ]

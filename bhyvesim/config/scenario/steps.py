@@ -9,6 +9,7 @@ from bhyvesim.config import readers as r
 from bhyvesim.config.document import Node
 from bhyvesim.config.readers import Key
 from bhyvesim.config.scenario import nodes as n
+from bhyvesim.config.vm import GPT
 from bhyvesim.errors import BadValue
 from bhyvesim.kernel.npt import DIRTY_WORDS, FLAGS, OPERATIONS, parse_operation
 from bhyvesim.ops import ioctls as ops
@@ -18,6 +19,16 @@ from bhyvesim.prot import ALL
 from bhyvesim.scenario import steps as do
 from bhyvesim.scenario.model import Action
 from bhyvesim.vm.life import touching
+from bhyvesim.vm.migration.plan import (
+    DEVICE_WRITES,
+    DISCIPLINES,
+    MAX_HOPS,
+    MAX_ROUNDS,
+    MAX_WRITES,
+    PAUSED,
+    Plan,
+    parse_fail_after,
+)
 from bhyvesim.vm.spec import TouchSpec
 
 
@@ -84,6 +95,47 @@ HOLD = Key("hold", r.natural, "The hold's id.", needed=True, example="1")
 WRITTEN = Key("dirty", r.boolean, "Whether its holder wrote.", default=True)
 OPERATION = Key("operation", _operation, "Which.", needed=True, example="GET_DIRTY|BITMAP_OUT")
 BITMAP = Key("bitmap", n.bitmap, "With BITMAP_IN: hex, the first byte first.")
+
+
+def _within(least: int, most: int) -> r.Reader[int]:
+    """An integer from *least* to *most*."""
+
+    def read(node: Node) -> int:
+        number = r.integer(node)
+        if not least <= number <= most:
+            raise node.error(f"{number}", f"{least} to {most}")
+        return number
+
+    return r.Reader(read, {"type": "integer", "minimum": least, "maximum": most})
+
+
+@r.reader({"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_ROUNDS}, {"const": PAUSED}]})
+def _round(node: Node) -> str:
+    """A round by its number, or ``paused``; how many there are is known later."""
+    return r.scalar(node, f"a round such as 1, or {PAUSED}")
+
+
+DISCIPLINE = Key(
+    "discipline",
+    r.choice(*DISCIPLINES),
+    "Which pages are offered, and what becomes of their dirty bits.",
+    default=Plan.discipline,
+)
+ROUNDS = Key("rounds", _within(1, MAX_ROUNDS), "Rounds before the pause.", default=Plan.rounds)
+WRITES = Key("writes", _within(0, MAX_WRITES), "Writes in the guest, a round.", default=Plan.writes)
+DEVICES = Key("devices", _within(0, 100), "How many of 100 are by devices.", default=Plan.devices)
+DEVICES_WRITE = Key(
+    "device_writes",
+    r.choice(*DEVICE_WRITES),
+    "How devices write.",
+    default=Plan.device_writes,
+)
+FAIL_AFTER = Key(
+    "fail_after", _round, "The round after which the first attempt fails.", example=PAUSED
+)
+HOPS = Key("hops", _within(1, MAX_HOPS), "How often the guest moves on.", default=Plan.hops)
+SEED = Key("seed", r.integer, "For the writes.", default=Plan.seed)
+TO_GPT = Key("gpt", GPT.read, "The target's kernel; the source's if left out.")
 
 _ONE_PLACE: r.Schema = {"oneOf": [{"required": ["gpa"]}, {"required": ["segment"]}]}
 _NO_PAGES_OF_A_READ: r.Schema = {
@@ -204,6 +256,30 @@ def _track_dirty(fields: r.Fields) -> Action:
     return do.Do(ops.TrackDirtyPages(fields.value(GPA), fields.value(LEN)))
 
 
+def _migrate(fields: r.Fields) -> Action:
+    rounds = fields.value(ROUNDS)
+    failing = fields.optional(FAIL_AFTER)
+    try:
+        fail_after = None if failing is None else parse_fail_after(failing, rounds)
+    except BadValue as error:
+        place = fields.node.items[FAIL_AFTER.name]
+        raise place.error(error.problem, error.expected) from None
+    try:
+        plan = Plan(
+            discipline=fields.value(DISCIPLINE),
+            rounds=rounds,
+            writes=fields.value(WRITES),
+            devices=fields.value(DEVICES),
+            device_writes=fields.value(DEVICES_WRITE),
+            fail_after=fail_after,
+            hops=fields.value(HOPS),
+            seed=fields.value(SEED),
+        )
+    except BadValue as error:
+        raise fields.node.error(error.problem, error.expected) from None
+    return do.Migrate(plan, fields.optional(TO_GPT))
+
+
 class StepKind(NamedTuple):
     """One kind of step: its keys, how to read them, and what its schema says besides.
 
@@ -214,6 +290,11 @@ class StepKind(NamedTuple):
     read: Callable[[r.Fields], Action]
     results: tuple[str, ...] = ()
     rules: r.Schema = r.NO_RULES
+
+    @property
+    def may_be_bare(self) -> bool:
+        """Whether the step may stand without any key."""
+        return not self.rules and not any(key.needed for key in self.keys)
 
 
 _ACCESS = ("pages", "mapped", "fault", "gpa")
@@ -244,6 +325,14 @@ STEPS: dict[str, StepKind] = {
     "resume": StepKind((), lambda fields: do.Do(ops.Resume())),
     "destroy": StepKind((), lambda fields: do.Do(ops.Destroy()), ("leaks",)),
     "dirty": StepKind((GPA, LEN, DIRTY_OP, PAGES), _dirty, _BITMAP, _NO_PAGES_OF_A_READ),
+    "migrate": StepKind(
+        (
+            *(DISCIPLINE, ROUNDS, WRITES, DEVICES, DEVICES_WRITE, FAIL_AFTER, HOPS, SEED),
+            TO_GPT,
+        ),
+        _migrate,
+        ("lost", "sent", "again"),
+    ),
     "hold": StepKind((GPA, r.HELD), _hold, ("hold", "fault", "gpa")),
     "release": StepKind((HOLD, WRITTEN), _release),
     "npt": StepKind((GPA, LEN, OPERATION, BITMAP), _npt, (*_BITMAP, "returns")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from bhyvesim.kernel.gpt.engine import Gpt, Piece
 from bhyvesim.kernel.gpt.leaf import ALL_ENTRIES, Leaf, build, classes
 from bhyvesim.kernel.gpt.levels import ENTRY_BITS
@@ -24,6 +26,14 @@ def dirty_bitmap(gpt: Gpt, pages: range) -> int:
         if bits:
             bitmap |= _spread(bits, piece, pages)
     return bitmap
+
+
+def dirty_runs(gpt: Gpt, pages: range) -> Iterator[tuple[int, int, int]]:
+    """Runs of leaf tables that are dirty alike in *pages*: ``(first, end, entries)``, by index."""
+    for piece in gpt.pieces(pages):
+        bits = 0 if piece.leaf is None else _dirty(gpt, piece.leaf) & piece.mask
+        if bits:
+            yield piece.first, piece.end, bits
 
 
 def clear(gpt: Gpt, pages: range, bitmap: int | None = None) -> None:
