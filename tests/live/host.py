@@ -11,9 +11,11 @@ from bhyvesim.errors import ERRNOS
 from bhyvesim.kernel.calls import Firing
 from bhyvesim.ops import ioctls as ops
 from bhyvesim.ops import live
+from tests.live.dtrace import MEMORY
 
 VMM, BHYVECTL = (100, 1), (200, 1)  # threads: process and number
 VCPU = (100, 2)
+_NAME = 0xFFFFFE0C00000000  # where in the kernel the name of a new VM is
 
 
 def printed(line, values):
@@ -23,9 +25,13 @@ def printed(line, values):
 
 
 class Host:
-    """Prints ``lines``; VMs are made with :meth:`create` and do what :meth:`do` is told."""
+    """Prints ``lines``; VMs are made with :meth:`create` and do what :meth:`do` is told.
 
-    def __init__(self, *, faults=True):
+    *fired* hears of each probe that dtrace would have: function, name, thread, arguments, time.
+    """
+
+    def __init__(self, *, faults=True, fired=lambda *probe: None):
+        self.fired = fired
         self.lines = [printed(live.begun(faults=faults), {})]
         self.faults = faults
         self.time = 10**12
@@ -36,9 +42,21 @@ class Host:
         create = ops.Create(gpt, more.pop("debug", False), more.pop("npt", "rvi"), track, **more)
         guest = Guest(self, vm, create.machine())
         flags = live.TRACK_DIRTY if track else 0
+        self._creating(name, vm, flags)
         values = {"fn": live.CREATE, "name": name, "flags": flags, "ret": 0}
         self.print(guest, VMM, live.CREATED, values)
         return guest
+
+    def _creating(self, name, vm, flags):
+        """The probes of a creation; a second VM is made with its name as an argument."""
+        MEMORY[_NAME] = name
+        older = len(self.count) % 2
+        time = self.time + 1000
+        self.fired("vmmdev_do_vm_create", "entry", VMM, (_NAME, 0), time)
+        self.fired("vm_create", "entry", VMM, (_NAME, flags, 0) if older else (flags, 0), time)
+        self.fired("vioapic_init", "entry", VMM, (vm,), time)
+        self.fired("vm_create", "return", VMM, (0x40, 0), time)
+        self.fired("vmmdev_do_vm_create", "return", VMM, (0x80, 0), time)
 
     def print(self, guest, thread, line, values):
         key = (guest.vm, *thread)
@@ -95,6 +113,7 @@ class Guest:
         return self
 
     def _heard(self, firing: Firing):
+        self._fire(firing)
         function = firing.function
         recorded = live.RECORDED.get(function.name)
         if recorded is None or self._inside not in (None, function.name):
@@ -105,6 +124,30 @@ class Guest:
             return
         self._inside = None if firing.returned else function.name
         self._print(firing, live.returned if firing.returned else live.entered, {})
+
+    def _fire(self, firing):
+        """The probe, as many times as the call was made; one that comes back at a time."""
+        name, recorded = firing.function.name, live.RECORDED.get(firing.function.name)
+        if recorded is None or not recorded.fault:
+            for end in ("return",) if firing.returned else ("entry",):
+                self.host.fired(name, end, self._thread, self._arguments(firing), self._time())
+        elif firing.returned:
+            for call in range(firing.times):
+                for end in ("entry", "return"):
+                    entry = end == "entry"
+                    arguments = self._arguments(firing._replace(returned=not entry), call)
+                    self.host.fired(name, end, self._thread, arguments, self._time(call))
+
+    def _time(self, call=0):
+        return self.host.time + 1000 * (call + 1)
+
+    def _arguments(self, firing, call=0):
+        if firing.returned:
+            return (0x40, firing.result or 0)
+        values = {**firing.frame.named(), "vm": self.vm, "flags": self._flags}
+        if "gpa" in values:
+            values["gpa"] += call * firing.step
+        return tuple(values.get(p.name, 0xBADBADBAD) for p in firing.function.params)
 
     def _is_running(self, firing):
         return any(frame.function == live.RUN for frame in firing.stack)

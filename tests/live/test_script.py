@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import islice
+from random import Random
 
 import pytest
 
 from bhyvesim.errors import BadValue
+from bhyvesim.explore.sequences import Plan, at_random
 from bhyvesim.kernel.functions import Function
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops import live
 from bhyvesim.ops.dscript import script
+from bhyvesim.ops.ioctls import AllocMemseg, Destroy
+from bhyvesim.ops.recording import Reader
+from tests.live.dtrace import Script
+from tests.live.host import Host
 
+BUILT_IN = tuple(name for name, revision in REVISIONS.items() if not revision.digest)
 ALL = script(REVISIONS)
 CLAUSE = re.compile(
     r"^(?P<probe>\w+:\w*:\w*:\w+)\n(?P<predicate>/[^\n]*/\n)?\{\n(?P<body>.*?)^\}$",
@@ -35,6 +43,77 @@ def printed(text, probe):
     for _, body in clauses(text, probe):
         for form, values in re.findall(r'printf\(("(?:[^"\\]|\\.)*")(.*?)\);', body):
             yield json.loads(form), [v.strip() for v in values.split(", ")[1:]]
+
+
+@pytest.mark.parametrize("faults", [True, False])
+def test_what_it_prints_is_what_the_tests_read(faults):
+    """The script itself, run on every probe of three random VMs at a time."""
+    cases = at_random(Plan(BUILT_IN, 5, 300, ("hold", "release")))
+    for _ in range(24):
+        dtrace = Script(script(REVISIONS, faults=faults))
+        host = Host(faults=faults, fired=dtrace.fire)
+        dtrace.fire("", "BEGIN", (1, 1))
+        guests = []
+        for number, case in enumerate(islice(cases, 3)):
+            create = case.create
+            more = {"track_dirty": create.track_dirty, "apicv": create.apicv}
+            more |= {"debug": create.debug, "npt": create.npt, "vm": 0xFFFFFE0B00000000 + number}
+            guests.append((host.create(f"vm{number}", create.gpt, **more), case.operations))
+        for step in range(40):
+            for guest, operations in guests:
+                guest.do(*operations[step : step + 1])
+                if guest.stopped:
+                    break  # of the host is nothing left
+            else:
+                continue
+            break
+        else:
+            dtrace.fire("", "END", (1, 1))
+            host.end()
+        assert "".join(dtrace.printed) == host.text
+
+
+def test_one_name_alone_is_recorded():
+    dtrace = Script(script(REVISIONS, "b"))
+    host = Host(fired=dtrace.fire)
+    for number, name in enumerate("abc"):
+        guest = host.create(name, vm=0xFFFFFE0B00000000 + number)
+        guest.do(AllocMemseg(0, 4096, ""), Destroy())
+    told = [json.loads(line) for line in dtrace.printed]
+    assert {line["vm"] for line in told} == {"fffffe0b00000001"}
+    assert [line["n"] for line in told] == [1, 2, 3, 4, 5]
+    assert told[0]["name"] == "b"
+
+
+def test_a_name_that_no_json_could_hold_is_not_printed():
+    dtrace = Script(script(REVISIONS))
+    Host(fired=dtrace.fire).create('a"b')
+    assert json.loads(dtrace.printed[-1])["name"] == "?"
+
+
+def test_lines_for_which_there_is_no_room_leave_a_gap():
+    """What is dropped is counted all the same, so that the reader misses exactly that."""
+    rng = Random(3)
+    dropped = []
+
+    def fired(*probe):
+        if dtrace.fire(*probe, room=rng.random() < 0.9):
+            dropped.append(probe[0])
+
+    dtrace = Script(script(REVISIONS))
+    host = Host(fired=fired)
+    dtrace.fire("", "BEGIN", (1, 1))
+    for case in islice(at_random(Plan(("2025",), 9, 100, ("hold", "release"))), 12):
+        host.create(vm=0xFFFFFE0B00000000 + len(host.lines)).do(*case.operations)
+    dtrace.fire("", "END", (1, 1))
+    reader = Reader()
+    text = "".join(dtrace.printed) + f"dtrace: {len(dropped)} drops on CPU 0\n"
+    for number, line in enumerate(text.splitlines(), start=1):
+        list(reader.read(number, line))
+    reader.finish()
+    assert len(dropped) > 10
+    assert any("lost" in life.why for life in reader.lives)
+    assert not any("cannot be told" in life.why for life in reader.lives)
 
 
 def test_nothing_stands_outside_of_clauses_comments_and_options():
