@@ -43,13 +43,15 @@ class Judged(NamedTuple):
     """One VM: how many answers were compared, and the first difference of each kernel.
 
     *skipped*: answers for which something outside of the memory code was the reason. *compared*
-    and the differences are those from before it is unknown.
+    and the differences are those from before it is unknown. *stops*: where kernels that agree
+    panic or hang in the call that had not come back at the end.
     """
 
     life: Life
     compared: int
     skipped: int
     differences: dict[Candidate, Difference | None]
+    stops: dict[Candidate, str]
 
 
 class _Machine:
@@ -85,6 +87,19 @@ class _Machine:
         here = _answer(call.function, result)
         if here != there:
             self._differ((True, False), call, there, here)
+
+    def stops(self, call: Call, operation: Operation) -> dict[Candidate, str]:
+        """The builds that agreed so far and panic or hang in *call*, and where."""
+        if self.machine is None or call.function not in self.machine.revision.functions:
+            return {}
+        stop = _stop(operation.apply(self.machine))
+        logged = self.machine.kernel.warnings
+        found = {}
+        for debug, candidate in self.candidates.items():
+            where = f"panic in {logged[0].stack[0].function}" if debug and logged else stop
+            if where and candidate not in self.differences:
+                found[candidate] = where
+        return found
 
     def _differ(self, builds: Iterable[bool], call: Call, there: str, here: str) -> None:
         for debug in builds:
@@ -156,7 +171,19 @@ class _Track:
     def judged(self) -> Judged:
         """What is certain."""
         compared, skipped = map(self._certain_ones, (self._compared, self._skipped))
-        return Judged(self.life, compared, skipped, self._differences())
+        return Judged(self.life, compared, skipped, self._differences(), self._stops())
+
+    def _stops(self) -> dict[Candidate, str]:
+        call, unknown = self.life.under_way, self.life.unknown_from
+        if call is None or (unknown is not None and unknown <= call.line):
+            return {}
+        operation = live.RECORDED[call.function].operation(call.arguments)
+        if operation is None:
+            return {}
+        found: dict[Candidate, str] = {}
+        for machine in self._agreeing:
+            found |= machine.stops(call, operation)
+        return found
 
     def _certain_ones(self, lines: array[int]) -> int:
         end = self.life.unknown_from
@@ -199,11 +226,17 @@ def _answer(function: str, result: Result) -> str:
 
     Before illumos 13896 it did so whatever the access; the next fault is refused.
     """
-    for stop in ("panic", "hang"):
-        if stop in result:
-            return f"{stop} in {result[stop]['function']}"
+    stop = _stop(result)
+    if stop:
+        return stop
     if "error" in result:
         return str(result["error"])
     if live.RECORDED[function].fault and "fault" in result and not result["mapped"]:
         return str(result["fault"])
     return "ok"
+
+
+def _stop(result: Result) -> str:
+    """Where the kernel stopped; empty where it did not."""
+    stops = (stop for stop in ("panic", "hang") if stop in result)
+    return next((f"{stop} in {result[stop]['function']}" for stop in stops), "")

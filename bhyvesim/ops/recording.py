@@ -20,6 +20,7 @@ from bhyvesim.units import U64_END, shorten
 MOST_VMS = 10_000
 MOST_THREADS = 100_000  # each with each VM that it did something to
 
+_LONGEST_NAME = 127
 _WHAT = "a line as the script of 'bhyvesim record' prints it"
 _HEAD = ("vm", "pid", "tid", "n", "t", "fn")
 _DROPS = re.compile(r"dtrace: (?P<count>\d+) (?P<kind>[a-z ]*?)drops?\b")
@@ -43,6 +44,7 @@ class Life:
     """One VM of a recording, from its creation to its end.
 
     From ``unknown_from`` on (a line) nothing is certain of it, and ``why``; None: all is known.
+    ``under_way``: the call that had not come back at the end, and after which nothing came.
     """
 
     def __init__(self, vm: str, name: str, first: int) -> None:
@@ -53,6 +55,7 @@ class Life:
         self.ended = False
         self.unknown_from: int | None = None
         self.why = ""
+        self.under_way: Call | None = None
 
     def doubt(self, line: int, why: str) -> None:
         """Nothing is certain of it from *line* on; the earliest doubt is kept."""
@@ -272,10 +275,10 @@ class Reader:
             if seen.pending is None:
                 continue
             life, line, told = seen.pending
-            name = told.function
             if life.last > line:
-                life.doubt(line + 1, f"{name} has no answer")
-            self.notes.append(f"line {line}: {name} had not come back at the end")
+                life.doubt(line + 1, f"{told.function} has no answer")
+            else:
+                life.under_way = Call(line, told.function, told.arguments, 0)
 
     def _dropped_somewhere(self) -> None:
         """Losses that dtrace reports, or that show, but that no number tells the place of."""
@@ -330,7 +333,12 @@ def _told(record: dict[str, Any], functions: Mapping[str, Function]) -> _Told:
         wanted = set()
     numbers = (record["n"], record["t"], *rest.values(), *([] if answer is None else [answer]))
     right = rest.keys() == wanted and (answer is not None or not whole)
-    if not right or not isinstance(name, str) or not all(map(_is_number, numbers)):
+    if (
+        not right
+        or not isinstance(name, str)
+        or len(name) > _LONGEST_NAME
+        or not all(map(_is_number, numbers))
+    ):
         raise BadValue(f"{function} is told in another way", _WHAT)
     return _Told(_thread(record), record["n"], record["t"], function, rest, answer, whole, name)
 

@@ -35,6 +35,23 @@ class LiveKernel:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveStop:
+    """Kernels that agree, and how they stop in the call."""
+
+    stop: str
+    kernels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveUnderWay:
+    """The call that had not come back at the end, its line, and which kernels stop in it."""
+
+    line: int
+    function: str
+    stops: tuple[LiveStop, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LiveVm:
     """One VM of a recording: its address in the host's kernel, and the lines that it is in.
 
@@ -54,6 +71,7 @@ class LiveVm:
     verdict: _Verdict
     agreeing: tuple[str, ...]
     kernels: tuple[LiveKernel, ...]
+    under_way: LiveUnderWay | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +105,8 @@ def _lines(record: Live, width: int | None) -> Iterator[str]:
         if rows:
             yield ""
             yield from table(_KERNELS, rows, width)
+        for vm in record.vms:
+            yield from _under_way(vm, width)
         yield ""
     yield from paragraph(_sentence(record), width, "", "    ")
 
@@ -104,6 +124,16 @@ def _kernel_rows(vm: LiveVm) -> Iterator[tuple[str, ...]]:
         if d is not None:
             told = f"line {d.line}, {d.function}: {d.host} there, {d.kernel} here"
             yield kernel.name, vm.name, told
+
+
+def _under_way(vm: LiveVm, width: int | None) -> Iterator[str]:
+    """The last call, if it never came back: what a crash begins with."""
+    call = vm.under_way
+    if call is not None:
+        stops = "; ".join(f"{s.stop} on {', '.join(s.kernels)}" for s in call.stops)
+        text = f"{vm.name}: line {call.line}, {call.function} had not come back at the end"
+        yield ""
+        yield from paragraph(f"{text}: {stops}" if stops else text, width, "", "    ")
 
 
 def _sentence(record: Live) -> str:

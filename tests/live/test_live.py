@@ -293,19 +293,47 @@ def test_lines_out_of_order():
 
 
 def test_an_operation_that_never_came_back():
+    """The last line before a panic: which of the kernels that agree panic there."""
     host = Host()
     guest = a_life(host.create(gpt="15844"))
-    guest.do(ops.MmapMemseg((512 << 30) - MIB, 0, 0, 2 * MIB, 7))
+    guest.do(ops.AllocMemseg(2, 4 * MIB, ""), ops.MmapMemseg((512 << 30) - MIB, 2, 0, 2 * MIB, 7))
     assert guest.stopped
-    judge = Judge(BUILT_IN)
-    for number, line in enumerate(host.lines, start=1):
-        judge.read(number, line)
-    [vm] = judge.finish()
-    assert f"line {len(host.lines)}: vm_mmap_memseg had not come back at the end" in (
-        judge.reader.notes
-    )
+    [vm] = judged(host.text)
     assert agreeing(vm) == ["13896", "14367", "15844", "2025"]
     assert vm.life.unknown_from == len(host.lines) + 1
+    assert vm.life.under_way[:2] == (len(host.lines), "vm_mmap_memseg")
+    assert {(c.gpt, stop) for c, stop in vm.stops.items()} == {
+        ("15844", "panic in vmm_gpt_populate_region")
+    }
+    assert len(vm.stops) == 4
+
+
+def test_a_panic_of_debug_kernels_alone():
+    host = Host()
+    guest = host.create(gpt="14042", debug=True)
+    guest.do(
+        ops.AllocMemseg(0, 16384, ""),
+        ops.MmapMemseg(0x1FF000, 0, 0, 4096, 7),
+        ops.MmapMemseg(0x1FE000, 0, 0, 4096, 7),
+        ops.Access(0x1FE000, 1, 2),
+        ops.MunmapMemseg(0x1FF000, 4096),
+    )
+    assert guest.stopped
+    [vm] = judged(host.text)
+    assert set(vm.stops.values()) == {"panic in vmm_gpt_vacate_entry"}
+    assert all(candidate.debug for candidate in vm.stops)
+
+
+def test_a_call_without_an_answer_and_others_after_it():
+    host = Host()
+    guest = a_life(host.create())
+    guest.do(ops.NptOp(0, MIB, 3), thread=BHYVECTL)
+    guest.do(ops.Access(0x100000, 1, 2))
+    answer = host.last(fn="vm_npt_do_operation")
+    [vm] = judged(lost(host.text, answer))
+    assert vm.life.unknown_from == answer
+    assert vm.life.why == "vm_npt_do_operation has no answer"
+    assert vm.life.under_way is None
 
 
 def test_a_device_that_is_passed_through():

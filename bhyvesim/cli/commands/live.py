@@ -13,7 +13,7 @@ from bhyvesim.errors import BadValue, UsageError
 if TYPE_CHECKING:
     from bhyvesim.explore.identify import Candidate
     from bhyvesim.explore.live import Judge, Judged
-    from bhyvesim.report.live import Live, LiveKernel, LiveVm
+    from bhyvesim.report.live import Live, LiveKernel, LiveUnderWay, LiveVm
 
 _LONGEST = 1 << 20  # bytes of a line
 
@@ -74,7 +74,22 @@ def _vm(judged: Judged) -> LiveVm:
         DIFFERS if none else UNKNOWN if unknown else FITS,
         tuple(named(left)),
         tuple(_kernels(judged)),
+        _under_way(judged),
     )
+
+
+def _under_way(judged: Judged) -> LiveUnderWay | None:
+    from bhyvesim.explore.identify import named
+    from bhyvesim.report.live import LiveStop, LiveUnderWay
+
+    call = judged.life.under_way
+    if call is None:
+        return None
+    alike: dict[str, list[Candidate]] = {}
+    for candidate, stop in judged.stops.items():
+        alike.setdefault(stop, []).append(candidate)
+    stops = tuple(LiveStop(stop, tuple(named(group))) for stop, group in alike.items())
+    return LiveUnderWay(call.line, call.function, stops)
 
 
 def _kernels(judged: Judged) -> list[LiveKernel]:

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from bhyvesim.cli.files import label_of
 from bhyvesim.cli.params import REVISION, format_option, revision_option
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.cli.streams import reader_is_gone
@@ -139,12 +140,13 @@ def lines_of(
 
     *longest*: bytes, beyond which a line is refused; *errors*: what becomes of what is no UTF-8.
     """
+    label = label_of(path)
     try:
         with _open(path) as (raw, file), _progress(path, file, quiet=quiet) as advance:
-            lines: Iterable[bytes] = raw if longest is None else _bounded(raw, path, longest)
-            yield _decoded(lines, path, advance, errors)
+            lines: Iterable[bytes] = raw if longest is None else _bounded(raw, label, longest)
+            yield _decoded(lines, label, advance, errors)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}: expected a readable file") from None
+        raise UsageError(f"{label}: {error.strerror or error}: expected a readable file") from None
 
 
 @contextmanager
