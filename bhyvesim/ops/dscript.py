@@ -36,7 +36,8 @@ _HEADER = """\
  * Not recorded: accesses that do not fault; holds of pages by devices and by the VMM; the
  * contents of memory and bitmaps; refusals from before those functions are called (a wrong
  * name, memory that cannot be copied); VMs that were there before; where a VM's memory lies in
- * the host. A panic takes the last lines with it.
+ * the host. A panic takes the last lines with it. Where a function was compiled to end in a
+ * jump to another one, dtrace does not see it return, and its calls have no answer.
  */
 #pragma D option quiet
 #pragma D option zdefs

@@ -53,6 +53,7 @@ class Life:
         self.flags = 0
         self.first = self.last = first
         self.ended = False
+        self.ending = False  # its end has begun: whoever has its address next, it has come to it
         self.unknown_from: int | None = None
         self.why = ""
         self.under_way: Call | None = None
@@ -149,7 +150,9 @@ class Reader:
             return None
         before = self._current.get(told.thread[0])
         if before is not None and not before.ended:
-            before.doubt(before.last + 1, "its end is not recorded")
+            if not before.ending:
+                before.doubt(before.last + 1, "its end is not recorded")
+            before.ended = True
         life = self._begin(told.thread[0], told.name)
         life.flags = told.arguments["flags"]
         return life
@@ -205,9 +208,12 @@ class Reader:
             return
         pending, seen.pending = seen.pending, None
         if told.answer is None:
-            if pending is not None:
+            if pending is not None and (
+                pending.life is life or pending.told.function != live.DESTROY
+            ):
                 pending.life.doubt(pending.line + 1, f"{pending.told.function} has no answer")
             seen.pending = _Pending(life, self._line, told)
+            life.ending = told.function == live.DESTROY
         elif pending is None or pending.told.function != told.function:
             life.doubt(self._line, f"an answer of {told.function} that was not called")
         else:
@@ -277,7 +283,7 @@ class Reader:
             life, line, told = seen.pending
             if life.last > line:
                 life.doubt(line + 1, f"{told.function} has no answer")
-            else:
+            elif not life.ended:
                 life.under_way = Call(line, told.function, told.arguments, 0)
 
     def _dropped_somewhere(self) -> None:

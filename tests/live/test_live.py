@@ -160,6 +160,26 @@ def test_an_address_is_used_again():
     assert all(vm.compared and vm.life.unknown_from is None for vm in vms)
 
 
+def test_an_end_without_an_answer_whose_address_is_used_again():
+    host = Host()
+    for _ in range(2):
+        a_life(host.create()).do(ops.Destroy())
+    host.end()
+    line = next(n for n, t in enumerate(host.lines, 1) if "vm_destroy" in t and "ret" in t)
+    renumbered = []
+    for text in lost(host.text, line).splitlines():
+        record = json.loads(text)
+        if record.get("tid") == 1 and "n" in record and len(renumbered) >= line - 1:
+            record["n"] -= 1
+        if record.get("tid") == 1 and "lines" in record:
+            record["lines"] -= 1
+        renumbered.append(json.dumps(record))
+    vms = judged("\n".join(renumbered))
+    assert [vm.life.unknown_from for vm in vms] == [None, None]
+    assert [vm.life.under_way for vm in vms] == [None, None]
+    assert all(vm.compared for vm in vms)
+
+
 def _two():
     host = Host()
     first, second = host.create("first", vm=0xA000), host.create("second", vm=0xB000)
