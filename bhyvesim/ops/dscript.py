@@ -137,7 +137,7 @@ fbt:{module}:{name}:entry
 {{
 \tself->vm = arg0;
 \tself->in = {number};
-{count}}}
+{gone}{count}}}
 
 fbt:{module}:{name}:entry
 /self->vm && self->in == {number}/
@@ -159,7 +159,7 @@ fbt:{module}:{name}:return
 fbt:{module}:{name}:return
 /self->vm && self->in == {number}/
 {{
-{gone}\tself->vm = 0;
+\tself->vm = 0;
 \tself->in = 0;
 }}
 """

@@ -17,7 +17,7 @@ from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops import live
 from bhyvesim.units import U64_END, shorten
 
-MOST_VMS = 10_000
+MOST_VMS = 2_000
 MOST_THREADS = 100_000  # each with each VM that it did something to
 
 _LONGEST_NAME = 127
@@ -136,7 +136,7 @@ class Reader:
                 self.notes.append("it was made without guest faults")
         elif what == "end":
             self._ended = True
-        elif what == "lines" and isinstance(lines, int):
+        elif what == "lines" and _is_number(lines):
             self._totals[_thread(record)] = lines
             self._bounded(len(self._totals))
         elif type(what) is int and what != live.FORMAT:
@@ -217,7 +217,8 @@ class Reader:
         elif pending is None or pending.told.function != told.function:
             life.doubt(self._line, f"an answer of {told.function} that was not called")
         else:
-            life.ended = told.function == live.DESTROY
+            life = pending.life  # whose address may be another's by now
+            life.ended |= told.function == live.DESTROY
             yield life, Call(self._line, told.function, pending.told.arguments, told.answer)
 
     def _damaged(self, text: str) -> None:
@@ -291,8 +292,7 @@ class Reader:
         if self._unreliable or (self._dropped and not self._ended):
             for life in self.lives:
                 life.doubt(life.first, "dtrace lost lines, it cannot be told where")
-        elif self._dropped > max(self._missing, 0):
-            more = self._dropped - self._missing
+        elif (more := self._dropped - max(self._missing, 0)) > 0:
             for life in self.lives:
                 if not life.ended or life.last > self._dropped_at:
                     life.doubt(self._dropped_at, f"{_lines(more)} lost, it cannot be told which")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import islice
 from random import Random
 
@@ -14,6 +15,7 @@ from bhyvesim.explore.live import Judge
 from bhyvesim.explore.sequences import Plan, at_random
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops import ioctls as ops
+from bhyvesim.ops.recording import MOST_VMS
 from tests.live.host import BHYVECTL, VMM, Host, errno, lost, replaced
 
 BUILT_IN = tuple(name for name, revision in REVISIONS.items() if not revision.digest)
@@ -178,6 +180,23 @@ def test_an_end_without_an_answer_whose_address_is_used_again():
     assert [vm.life.unknown_from for vm in vms] == [None, None]
     assert [vm.life.under_way for vm in vms] == [None, None]
     assert all(vm.compared for vm in vms)
+
+
+def test_an_end_that_comes_back_when_the_address_is_used_again_already():
+    host = Host()
+    a_life(host.create()).do(ops.Destroy(), thread=BHYVECTL)
+    a_life(host.create())
+    lines = host.end().lines
+    answer = host.last(fn="vm_destroy", ret=0) - 1
+    lines[answer], lines[answer + 1] = lines[answer + 1], lines[answer]
+    for line in (answer, answer + 1):  # in the order of time, still
+        lines[line] = json.dumps({**json.loads(lines[line]), "t": 1000000100000 + line}) + "\n"
+    lines[answer + 2 :] = [
+        re.sub(r'"t":10000000', '"t":10000002', line) for line in lines[answer + 2 :]
+    ]
+    vms = judged(host.text)
+    assert [vm.life.unknown_from for vm in vms] == [None, None]
+    assert [vm.compared for vm in vms] == [8, 7]
 
 
 def _two():
@@ -389,6 +408,14 @@ def test_lines_of_another_shape_are_refused(line, problem):
     judge = Judge(BUILT_IN)
     with pytest.raises(BadValue, match=problem):
         judge.read(1, line)
+
+
+def test_the_number_of_vms_is_bounded():
+    host = Host()
+    for number in range(MOST_VMS + 1):
+        host.create(vm=0x1000 * (number + 1))
+    with pytest.raises(BadValue, match="more than 2000 VMs"):
+        judged(host.text)
 
 
 def test_one_recording_at_a_time():
