@@ -410,6 +410,27 @@ def test_lines_of_another_shape_are_refused(line, problem):
         judge.read(1, line)
 
 
+def test_damaged_recordings_are_refused_or_read():
+    """Bytes changed, taken out, put in: one error, or verdicts; never anything else."""
+    whole = _two().text.encode()
+    errors = []
+    for seed in range(200):
+        rng = Random(seed)
+        data = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(len(data))
+            end = at + rng.randint(0, 50)
+            odd = rng.choice((b"\xff", b"-1", b"1e999", b"9" * 5000, b"{", b"[", b"null", b"\n"))
+            data[at:end] = rng.choice((odd, b"", data[at:end] * 2))
+        try:
+            for vm in judged(data.decode("utf-8", "replace")):
+                assert vm.compared >= 0
+        except BadValue as error:
+            errors.append(str(error))
+    assert 0 < len(errors) < 200
+    assert not any("\n" in error for error in errors)
+
+
 def test_the_number_of_vms_is_bounded():
     host = Host()
     for number in range(MOST_VMS + 1):
