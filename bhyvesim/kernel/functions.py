@@ -104,7 +104,7 @@ DRIVER = table(
     "void vm_cleanup([struct vm *vm], bool destroy)",
     "int vm_alloc_memseg([struct vm *vm], int segid, size_t len, bool sysmem)",
     "int vm_mmap_memseg([struct vm *vm], vm_paddr_t gpa, int segid, vm_ooffset_t segoff, "
-    "size_t len, int prot, [int flags])",
+    "size_t len, int prot)",
     "int vm_munmap_memseg([struct vm *vm], vm_paddr_t gpa, size_t len)",
     "void vm_free_memmap([struct vm *vm], int ident)",
     "int vm_run([struct vm *vm], [int vcpuid])",

@@ -60,21 +60,21 @@ class Recorded(NamedTuple):
 
     *operation* makes it from the arguments; None where they are none that a machine can do.
     *fault*: it is a vCPU's, inside of vm_run(), and so frequent that one line tells all of it;
-    of the others one tells that it began, and one what it answered. *flags* are arguments that
-    the host knows and no machine has.
+    of the others one tells that it began, and one what it answered. *more* are arguments after
+    those of the prototype, which has only what a stack trace can show: the first six.
     """
 
     function: str
     operation: Callable[[Arguments], Operation | None]
     fault: bool = False
-    flags: tuple[str, ...] = ()
+    more: tuple[Param, ...] = ()
 
     def arguments(self, function: Function) -> dict[str, tuple[int, Param]]:
         """Those that are recorded, by name: their places, counted from 0, and what they are."""
         return {
             param.name: (place, param)
-            for place, param in enumerate(function.params)
-            if param.known or param.name in self.flags
+            for place, param in enumerate((*function.params, *self.more))
+            if param.known
         }
 
 
@@ -103,7 +103,7 @@ def _fault(args: Arguments) -> Operation:
 
 _TABLE = (
     Recorded("vm_alloc_memseg", _alloc),
-    Recorded("vm_mmap_memseg", _mmap, flags=("flags",)),
+    Recorded("vm_mmap_memseg", _mmap, more=(Param("int", "flags", known=True),)),
     Recorded("vm_munmap_memseg", lambda args: ioctls.MunmapMemseg(args["gpa"], args["len"])),
     Recorded("vm_reinit", lambda args: ioctls.Reinit()),
     Recorded(DESTROY, lambda args: ioctls.Destroy()),

@@ -147,7 +147,13 @@ class Guest:
         values = {**firing.frame.named(), "vm": self.vm, "flags": self._flags}
         if "gpa" in values:
             values["gpa"] += call * firing.step
-        return tuple(values.get(p.name, 0xBADBADBAD) for p in firing.function.params)
+        more = (
+            live.RECORDED[firing.function.name].more
+            if firing.function.name in live.RECORDED
+            else ()
+        )
+        params = (*firing.function.params, *more)
+        return tuple(values.get(p.name, 0xBADBADBAD) for p in params)
 
     def _is_running(self, firing):
         return any(frame.function == live.RUN for frame in firing.stack)
