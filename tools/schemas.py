@@ -28,6 +28,7 @@ from bhyvesim.report import (
     kernels,
     leaks,
     lifecycle,
+    live,
     lockstep,
     memory,
     migration,
@@ -82,6 +83,7 @@ DOCUMENTS: dict[str, type] = {
     "import": imports.ImportedAll,
     "import-crash": crash_read.CrashRead,
     "identify": identify.Identified,
+    "replay-live": live.Live,
 }
 
 _PLAIN = {str: "string", int: "integer", bool: "boolean", float: "number", type(None): "null"}

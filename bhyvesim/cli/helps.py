@@ -46,5 +46,6 @@ HELPS = {
     "trace": "Print the calls inside the kernel while COMMAND runs.",
     "identify": "Say which kernel a host runs, from what was seen on it.",
     "lockstep": "Hold another implementation against the model, operation by operation.",
+    "record": "Print a D script that records what a live host's VMs do with their memory.",
     "replay": "Run recorded operations, and print one result object a line.",
 }

@@ -61,6 +61,7 @@ COMMANDS = {
     "trace": ("trace", "trace"),
     "identify": ("identify", "identify"),
     "lockstep": ("lockstep", "lockstep"),
+    "record": ("record", "record"),
     "replay": ("replay", "replay"),
 }
 

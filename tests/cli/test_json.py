@@ -9,6 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from tests.live.example import recording
 from tests.scenario.test_run import WRONG
 from tools.schemas import DOCUMENTS
 
@@ -121,6 +122,16 @@ def test_what_identifies_a_kernel(valid):
     valid("identify", "identify", "--wired=0", "--format=json")
     valid("identify", "identify", "--errno=npt_op=ok", "--no-experiment", "--format=json")
     valid("identify", "identify", "--errno=hold=E2BIG", "--format=json", status=1)
+
+
+def test_a_recorded_host(valid, vm_file):
+    text = recording()
+    whole = vm_file(text, "host.jsonl")
+    ended_in_a_call = vm_file("".join(text.splitlines(keepends=True)[:4]), "cut.jsonl")
+    valid("replay-live", "replay", "--live", whole, "--format=json")
+    valid("replay-live", "replay", "--live", whole, "--gpt=2025", "--format=json", status=1)
+    cut = valid("replay-live", "replay", "--live", ended_in_a_call, "--format=json", status=1)
+    assert cut["vms"][0]["under_way"]["function"] == "vm_alloc_memseg"
 
 
 def test_what_a_crash_tells(valid, vm_file):

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from bhyvesim.cli.params import revision_option
-from bhyvesim.cli.session import Session
+from bhyvesim.cli.files import label_of
+from bhyvesim.cli.params import REVISION, format_option, revision_option
+from bhyvesim.cli.session import Format, Session
 from bhyvesim.cli.streams import reader_is_gone
 from bhyvesim.errors import BadValue, UsageError
 from bhyvesim.ops.replay import Replayer, parse_line
+
+if TYPE_CHECKING:
+    from gzip import GzipFile
 
 _SHOWN = 10
 _LONG = 100_000  # bytes on disk from which a file gets a progress bar
@@ -27,14 +32,38 @@ _LINES_A_TICK = 50
 @click.option(
     "--check", is_flag=True, help="Compare with the results in the files; print no others."
 )
+@click.option(
+    "--live",
+    is_flag=True,
+    help="FILE is what the script of 'record' printed: say which kernel the host behaves as.",
+)
+@click.option("--gpt", type=REVISION, multiple=True, help="With --live: these kernels; may repeat.")
+@format_option
 @revision_option
 @click.pass_obj
-def replay(session: Session, files: tuple[str, ...], check: bool) -> int:
+def replay(
+    session: Session,
+    files: tuple[str, ...],
+    check: bool,
+    live: bool,
+    gpt: tuple[str, ...],
+    fmt: Format | None,
+) -> int:
     """Run recorded operations, and print one result object a line.
 
     Each line of a FILE is an operation as a JSON object, or {"ops": […], "results": […]};
-    a FILE that ends in .gz is unpacked. No stored VM is touched.
+    a FILE that ends in .gz is unpacked. No stored VM is touched. With --live, FILE was recorded
+    on a host, and is held against each kernel; exit status 1 where none fits, and where it
+    cannot be told, because something of it is lost.
     """
+    if live:
+        if check or len(files) != 1:
+            raise click.UsageError("--live is of one FILE: expected no other, and no --check")
+        from bhyvesim.cli.commands.live import replay_live
+
+        return replay_live(files[0], gpt, fmt)
+    if gpt or fmt:
+        raise click.UsageError("--gpt and --format are of --live: expected it")
     checker = _Checker() if check else None
     printing = checker is None and sys.stdout.isatty()  # a bar would stand among the results
     for path in files:
@@ -104,17 +133,24 @@ def _compact(value: Any) -> str:
 
 
 @contextmanager
-def lines_of(path: str, *, quiet: bool = True) -> Iterator[Iterable[str]]:
-    """The lines of a file, one at a time; with a progress bar where a person waits for it."""
+def lines_of(
+    path: str, *, quiet: bool = True, longest: int | None = None, errors: str = "strict"
+) -> Iterator[Iterable[str]]:
+    """The lines of a file, one at a time; with a progress bar where a person waits for it.
+
+    *longest*: bytes, beyond which a line is refused; *errors*: what becomes of what is no UTF-8.
+    """
+    label = label_of(path)
     try:
         with _open(path) as (raw, file), _progress(path, file, quiet=quiet) as advance:
-            yield _decoded(raw, path, advance)
+            lines: Iterable[bytes] = raw if longest is None else _bounded(raw, label, longest)
+            yield _decoded(lines, label, advance, errors)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}: expected a readable file") from None
+        raise UsageError(f"{label}: {error.strerror or error}: expected a readable file") from None
 
 
 @contextmanager
-def _open(path: str) -> Iterator[tuple[Iterable[bytes], IO[bytes] | None]]:
+def _open(path: str) -> Iterator[tuple[BinaryIO | GzipFile, IO[bytes] | None]]:
     """The lines, and the file on disk that they come from; its position tells how far they are."""
     if path == "-":
         yield sys.stdin.buffer, None
@@ -129,18 +165,31 @@ def _open(path: str) -> Iterator[tuple[Iterable[bytes], IO[bytes] | None]]:
             yield file, file
 
 
-def _decoded(raw: Iterable[bytes], path: str, advance: Callable[[], None]) -> Iterator[str]:
+def _bounded(raw: BinaryIO | GzipFile, path: str, longest: int) -> Iterator[bytes]:
+    number = 1
+    while line := raw.readline(longest + 1):
+        if len(line) > longest:
+            raise UsageError(f"{path}:{number}: over {longest} bytes: expected a shorter line")
+        yield line
+        number += 1
+
+
+def _decoded(
+    raw: Iterable[bytes], path: str, advance: Callable[[], None], errors: str
+) -> Iterator[str]:
     number = 1
     try:
         for line in raw:
             if number % _LINES_A_TICK == 0:
                 advance()
-            yield line.decode("utf-8")
+            yield line.decode("utf-8", errors)
             number += 1
     except UnicodeDecodeError:
         raise UsageError(f"{path}:{number}: not UTF-8: expected one JSON object a line") from None
     except EOFError:
         raise UsageError(f"{path}:{number}: the file is cut off: expected all of it") from None
+    except zlib.error:
+        raise UsageError(f"{path}:{number}: damaged: expected what gzip makes") from None
 
 
 @contextmanager
