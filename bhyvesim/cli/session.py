@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Literal
 
+from bhyvesim.cli.streams import colour_is_asked_for, coloured, columns
 from bhyvesim.errors import Refused, UsageError
 from bhyvesim.report.model import Report
 from bhyvesim.store.rows import VmRow
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bhyvesim.ops.operation import Recorder
 
 Format = Literal["plain", "table", "json"]
+_SPEAKER = "bhyvesim: "
 FORMATS: tuple[Format, ...] = ("plain", "table", "json")
 
 
@@ -111,16 +113,16 @@ class Session:
 
     def emit(self, report: Report, fmt: Format | None) -> None:
         """Print *report* to standard output; without a format, a table on a terminal."""
-        if fmt is None:
-            fmt = "table" if sys.stdout.isatty() else "plain"
         if fmt == "json":
             sys.stdout.write(report.json())
-        elif fmt == "plain":
+        elif fmt == "plain" or (fmt is None and _is_for_scripts(report)):
             sys.stdout.write(report.plain())
         else:
-            from bhyvesim.report.table import draw
+            from bhyvesim.cli.pages import write
+            from bhyvesim.report.table import lines, rule_in
 
-            draw(report, sys.stdout)
+            rule = rule_in(sys.stdout.encoding)
+            write(lambda width: lines(report, width, rule), fmt)
         sys.stdout.flush()
 
     def note(self, text: str) -> None:
@@ -135,8 +137,28 @@ class Session:
 
     def warn(self, text: str) -> None:
         """Tell the person, --quiet or not."""
-        sys.stdout.flush()
-        print(f"bhyvesim: {clean(text)}", file=sys.stderr)
+        _say(text, wrong=False)
+
+    def fail(self, text: str) -> None:
+        """Tell the person what went wrong."""
+        _say(text, wrong=True)
+
+
+def _say(text: str, *, wrong: bool) -> None:
+    """A line on standard error; on a terminal as many as it needs."""
+    sys.stdout.flush()
+    if sys.stderr.isatty() or coloured(sys.stderr):
+        from bhyvesim.report.messages import said
+
+        width = columns(sys.stderr) if sys.stderr.isatty() else None
+        sys.stderr.write(said(_SPEAKER, text, width, wrong=wrong, colour=coloured(sys.stderr)))
+    else:
+        print(f"{_SPEAKER}{clean(text)}", file=sys.stderr)
+
+
+def _is_for_scripts(report: Report) -> bool:
+    """Whether what is printed without a format goes to where no person and no pager reads it."""
+    return not sys.stdout.isatty() and (report.exact is not None or not colour_is_asked_for())
 
 
 def _nearest(word: str, names: list[str]) -> str:

@@ -10,6 +10,7 @@ from bhyvesim import __version__
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.lint.review import Finding
 from bhyvesim.lint.rules import RULES, Severity
+from bhyvesim.report import tones
 from bhyvesim.report.model import Column, Report, one_of
 from bhyvesim.report.scenario import escape_data, escape_property
 from bhyvesim.text import clean
@@ -55,7 +56,12 @@ def fleet(reviewed: Sequence[tuple[str, int, Sequence[Finding]]], unread: Sequen
         for source, memory, found in reviewed
     ]
     rows += [(source, "", "unreadable", "") for source in unread]
-    columns = (Column("FILE OR VM"), Column("MEMORY", True), Column("VERDICT"), Column("NOT ON"))
+    columns = (
+        Column("FILE OR VM"),
+        Column("MEMORY", True),
+        Column("VERDICT", tone=tones.verdict),
+        Column("NOT ON"),
+    )
     return Report(columns, tuple(rows), {})
 
 

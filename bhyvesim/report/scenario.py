@@ -10,6 +10,7 @@ from typing import NamedTuple
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.report.model import Column, Report
+from bhyvesim.report.tones import verdict
 from bhyvesim.scenario.model import CellResult, CellSpec, Failure, Scenario
 from bhyvesim.text import clean
 
@@ -29,8 +30,8 @@ def matrix(scenario: Scenario, results: Sequence[CellResult]) -> Report:
     table = tuple(
         (label, *(row.get(name, "") for name in revisions)) for label, row in rows.items()
     )
-    columns = (Column(""), *map(Column, revisions))
-    return Report(columns, table, scenario_record(scenario, results))
+    columns = (Column(""), *(Column(name, tone=verdict) for name in revisions))
+    return Report(columns, table, scenario_record(scenario, results), alike=True)
 
 
 def row_label(cell: CellSpec) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.results import MachineState
 from bhyvesim.report.model import Column, Report, one_of
+from bhyvesim.report.tones import verdict
 from bhyvesim.units import format_size
 
 State = Annotated[
@@ -50,7 +51,7 @@ def listed(vms: Sequence[ListedVm]) -> Report:
     )
     columns = (
         Column("NAME"),
-        Column("STATE"),
+        Column("STATE", tone=verdict),
         Column("KERNEL"),
         Column("CPU"),
         Column("MEMORY", True),

@@ -168,12 +168,13 @@ def _draw(maps: Maps, fmt: Format | None) -> None:
     """The memory map as a picture: as wide as the terminal; elsewhere, in ASCII for 80 columns."""
     import sys
 
-    from bhyvesim.cli.pages import PIPED, usual, width
+    from bhyvesim.cli.pages import usual, width
+    from bhyvesim.cli.streams import UNKNOWN_WIDTH
     from bhyvesim.report.graph import ASCII, BLOCKS, memory_graph
 
     pretty = (fmt or usual("table")) == "table"
     marks = BLOCKS if pretty and "utf" in (sys.stdout.encoding or "").lower() else ASCII
-    lines = memory_graph(maps.segs, maps.memmaps, width() if pretty else PIPED, marks)
+    lines = memory_graph(maps.segs, maps.memmaps, width() if pretty else UNKNOWN_WIDTH, marks)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))
     sys.stdout.flush()
 
