@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 from bhyvesim.cli.streams import colour_is_asked_for, coloured, columns
-from bhyvesim.report.fit import Page, joined
+from bhyvesim.report.fit import Page, joined, wrapped
 
 
 def show(page: Page, fmt: str | None) -> None:
@@ -37,3 +38,18 @@ def usual(on_a_terminal: str) -> str:
 def width() -> int:
     """The columns for standard output."""
     return columns(sys.stdout)
+
+
+def fitting(stream: TextIO) -> Callable[[str], int]:
+    """The stream's write, for whole lines; what is too long for its terminal is wrapped."""
+    if not stream.isatty():
+        return stream.write
+    wide = columns(stream)
+
+    def write_wrapped(text: str) -> int:
+        for line in text.splitlines():
+            indent = " " * (len(line) - len(line.lstrip()) + 4)
+            stream.write(joined(wrapped(line, wide, "", indent), colour=False))
+        return len(text)
+
+    return write_wrapped

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from bhyvesim.cli.streams import colour_is_asked_for, coloured, columns
@@ -137,23 +138,34 @@ class Session:
 
     def warn(self, text: str) -> None:
         """Tell the person, --quiet or not."""
-        _say(text, wrong=False)
+        self._say(text, wrong=False)
+
+    @property
+    def for_a_person(self) -> bool:
+        """Whether standard error is read by a person, as far as one can tell."""
+        return sys.stderr.isatty() or coloured(sys.stderr)
+
+    def say_lines(self, text: Callable[[int | None], Sequence[str]]) -> None:
+        """Lines for a person, in the width of the terminal where standard error is one."""
+        from bhyvesim.report.fit import joined
+
+        sys.stdout.flush()
+        width = columns(sys.stderr) if sys.stderr.isatty() else None
+        sys.stderr.write(joined(text(width), colour=coloured(sys.stderr)))
 
     def fail(self, text: str) -> None:
         """Tell the person what went wrong."""
-        _say(text, wrong=True)
+        self._say(text, wrong=True)
 
+    def _say(self, text: str, *, wrong: bool) -> None:
+        """A line on standard error; on a terminal as many as it needs."""
+        if self.for_a_person:
+            from bhyvesim.report.messages import said
 
-def _say(text: str, *, wrong: bool) -> None:
-    """A line on standard error; on a terminal as many as it needs."""
-    sys.stdout.flush()
-    if sys.stderr.isatty() or coloured(sys.stderr):
-        from bhyvesim.report.messages import said
-
-        width = columns(sys.stderr) if sys.stderr.isatty() else None
-        sys.stderr.write(said(_SPEAKER, text, width, wrong=wrong, colour=coloured(sys.stderr)))
-    else:
-        print(f"{_SPEAKER}{clean(text)}", file=sys.stderr)
+            self.say_lines(lambda width: said(_SPEAKER, text, width, wrong=wrong))
+        else:
+            sys.stdout.flush()
+            print(f"{_SPEAKER}{clean(text)}", file=sys.stderr)
 
 
 def _is_for_scripts(report: Report) -> bool:

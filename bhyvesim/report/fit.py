@@ -16,7 +16,8 @@ from bhyvesim.text import clean, columns_of
 _GAP = "  "
 _NARROWEST = 20  # columns; below, paragraphs are wrapped no further
 _TABLES_FROM = 60  # columns; below, what does not fit as it is becomes records
-_LEAST = 24  # columns that a last column is folded into, where it stands
+_SHORT, _DEEP = 16, 4  # what is below a first column of so many columns, or of more, is indented
+_LEAST = 16  # columns that a last column is folded into, where it stands
 
 # What no wrap parts: anything without blanks, ranges of addresses, the verdict of two words.
 _WORD = re.compile(r"NOT SAFE\S*|\S*\[\w+, \w+[)\]]\S*|\S+")
@@ -75,9 +76,11 @@ def table(
 
 def paragraph(text: str, width: int | None, first: str = "", rest: str = "") -> list[str]:
     """*text* after *first*, wrapped at blanks; what is wrapped stands behind *rest*."""
-    shown = clean(text)
-    if width is None:
-        return [first + shown]
+    return [first + clean(text)] if width is None else wrapped(clean(text), width, first, rest)
+
+
+def wrapped(shown: str, width: int, first: str = "", rest: str = "") -> list[str]:
+    """:func:`paragraph` of text that is fit to be shown, however long it is."""
     width = max(width, _NARROWEST)
     lines: list[str] = []
     line, used, end = first, columns_of(first), 0
@@ -90,15 +93,46 @@ def paragraph(text: str, width: int | None, first: str = "", rest: str = "") -> 
     return [*lines, line]
 
 
+def packed(
+    words: Sequence[str],
+    width: int,
+    *,
+    first: str,
+    rest: str,
+    between: str,
+    broken: str,
+) -> list[str]:
+    """*words*, *between* between two of them, in as few lines as it takes.
+
+    A line that others follow ends in *broken*; those stand behind *rest*. No word is parted.
+    """
+    lines: list[str] = []
+    line = first
+    for i, word in enumerate(map(clean, words)):
+        last = i == len(words) - 1
+        needed = columns_of(word) + (0 if last else columns_of(broken))
+        if i and columns_of(line + between) + needed > width:
+            lines.append(line + broken)
+            line = rest + word
+        else:
+            line += (between if i else "") + word
+    return [*lines, line]
+
+
 def named(
     pairs: Sequence[tuple[str, str]], width: int | None, tone: Tone | None = None
 ) -> list[str]:
-    """A line for each name and what is to be said of it, the latter aligned and wrapped."""
+    """A line for each name and what is to be said of it, the latter aligned and wrapped.
+
+    *tone* is of what stands before the first colon there.
+    """
     left = max((columns_of(name) for name, _ in pairs), default=0) + len(_GAP)
     lines: list[str] = []
     for name, text in pairs:
-        told = paragraph(text, width, _padded(name, left), " " * left)
-        lines += [_toned(line, left, tone(text) if tone else None) for line in told]
+        first, *rest = paragraph(text, width, _padded(name, left), " " * left)
+        meant = tone(text) if tone else None
+        word = Part(left, left + columns_of(text.partition(":")[0]), meant or "")
+        lines += [Line(first, (word,)) if meant else first, *rest]
     return lines
 
 
@@ -169,22 +203,29 @@ def _ruled(lines: list[str], rule: str) -> list[str]:
 def _folded(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, rule: str
 ) -> list[str]:
-    """The last column of text in several lines; nothing where too little room is left for it."""
+    """One column of text in several lines: the last, else the widest; nothing if neither helps."""
+    widths = _widths([[column.name for column in columns], *rows])
     texts = [i for i, column in enumerate(columns) if not column.right]
-    if not texts or len(columns) < 2:
-        return []
-    at = texts[-1]
+    others = sum(widths) + len(_GAP) * (len(columns) - 1)
+    for at in dict.fromkeys((*texts[-1:], *sorted(texts, key=lambda i: -widths[i])[:1])):
+        room = width - (others - widths[at])
+        if room >= min(_LEAST, widths[at]):
+            lines = _ruled(_wrapped(columns, rows, at, room), rule)
+            if _widest(lines) <= width:
+                return lines
+    return []
+
+
+def _wrapped(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], at: int, room: int
+) -> list[str]:
+    """The table with its column *at* in *room* columns; the others stand in its first line."""
     heading = [column.name for column in columns]
-    others = sum(w for i, w in enumerate(_widths([heading, *rows])) if i != at)
-    room = width - others - len(_GAP) * (len(columns) - 1)
-    if room < min(_LEAST, max(columns_of(row[at]) for row in rows)):
-        return []
     pieces: list[list[str]] = []
     tones: list[list[str | None]] = []
     for row in rows:
         for i, piece in enumerate(paragraph(row[at], room)):
-            blank = [""] * len(columns)
-            first = blank if i else list(row)
+            first = [""] * len(columns) if i else list(row)
             pieces.append([*first[:at], piece, *first[at + 1 :]])
             tones.append(_tones(columns, row))
     widths = _widths([heading, *pieces])
@@ -193,7 +234,7 @@ def _folded(
     lines += [
         _line(piece, widths, sides, tones=tone) for piece, tone in zip(pieces, tones, strict=True)
     ]
-    return _ruled(lines, rule)
+    return lines
 
 
 def _below(
@@ -203,7 +244,8 @@ def _below(
     if len(columns) < 3:
         return []
     lines = _ruled(_aligned(columns[:-1], [row[:-1] for row in rows]), rule)
-    indent = " " * (max(columns_of(columns[0].name), *(columns_of(r[0]) for r in rows)) + len(_GAP))
+    first = max(columns_of(columns[0].name), *(columns_of(row[0]) for row in rows))
+    indent = " " * (first + len(_GAP) if first <= _SHORT else _DEEP)
     heads = len(lines) - len(rows)
     below = lines[:heads]
     for line, row in zip(lines[heads:], rows, strict=True):

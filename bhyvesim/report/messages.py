@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from bhyvesim.report.fit import joined, paragraph
+from bhyvesim.report.fit import paragraph
 from bhyvesim.report.tones import BAD, WARNING, marked
 
 _WARNING = "warning:"
 
 
-def said(speaker: str, text: str, width: int | None, *, wrong: bool, colour: bool) -> str:
+def said(speaker: str, text: str, width: int | None, *, wrong: bool) -> list[str]:
     """*text* after the name of who says it, which is red where something is *wrong*."""
     first, *rest = paragraph(text, width, speaker, "  ")
     if wrong:
         first = marked(first, BAD, speaker.rstrip())
     elif text.startswith(_WARNING):
         first = marked(first, WARNING, _WARNING)
-    return joined([first, *rest], colour=colour)
+    return [first, *rest]

@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.report.fit import joined, packed, paragraph
 from bhyvesim.report.model import Column, Report
-from bhyvesim.report.tones import verdict
+from bhyvesim.report.tones import BAD, marked, verdict
 from bhyvesim.scenario.model import CellResult, CellSpec, Failure, Scenario
 from bhyvesim.text import clean
 
+_INDENT = " " * 12
+_PIPED = 100  # columns, for names of cells where nobody says how wide
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -51,24 +54,64 @@ def _cell_text(result: CellResult) -> str:
     return result.outcome if result.passed else f"FAIL: {result.outcome}"
 
 
+def head(scenario: Scenario, width: int | None) -> list[str]:
+    """What stands above a scenario's table."""
+    return [*paragraph(f"{scenario.title} ({clean(scenario.source)})", width), ""]
+
+
 def failure_text(scenario: Scenario, result: CellResult) -> str:
     """The step, what was expected, what came, and how to see it again."""
-    failure = result.failure
+    return joined(failure_lines(scenario, [result], None), colour=False)
+
+
+def alike(results: Sequence[CellResult]) -> list[list[CellResult]]:
+    """The failures among a scenario's *results*, those together that differ in the cell alone."""
+    groups: dict[Failure, list[CellResult]] = {}
+    for result in results:
+        if result.failure is not None:
+            groups.setdefault(result.failure, []).append(result)
+    return list(groups.values())
+
+
+def failure_lines(
+    scenario: Scenario, results: Sequence[CellResult], width: int | None
+) -> list[str]:
+    """:func:`failure_text` of cells that fail alike, which it names."""
+    failure = results[0].failure
     assert failure is not None
-    cell = scenario.cells[result.cell]
-    return (
-        f"FAIL {clean(scenario.title)} {clean(cell.name)}\n"
-        f"  step      {clean(failure.step)}\n"
-        f"  at        {clean(str(failure.place))}\n"
-        f"  expected  {clean(failure.expected)}\n"
-        f"  got       {clean(failure.got)}\n"
-        f"  again     {clean(reproduce(scenario, cell))}\n"
+    cells = [scenario.cells[result.cell] for result in results]
+    one = len(cells) == 1
+    which = f" {clean(cells[0].name)}" if one else f", {len(cells)} cells alike"
+    first, *rest = paragraph(f"FAIL {clean(scenario.title)}{which}", width, "", "    ")
+    lines: list[str] = [marked(first, BAD, "FAIL"), *rest]
+    if not one:
+        names = [cell.name for cell in cells]
+        lines += packed(
+            names, width or _PIPED, first="  cells     ", rest=_INDENT, between=", ", broken=","
+        )
+    for key, value in (
+        ("step", failure.step),
+        ("at", str(failure.place)),
+        ("expected", failure.expected),
+        ("got", failure.got),
+    ):
+        lines += paragraph(value, width, f"  {key:<10}", _INDENT)
+    words = _again(scenario, cells[0])
+    if width is None:
+        return [*lines, f"  again     {clean(' '.join(words))}"]
+    return lines + packed(
+        words, width, first="  again     ", rest=_INDENT, between=" ", broken=" \\"
     )
 
 
 def reproduce(scenario: Scenario, cell: CellSpec) -> str:
     """The command that runs this cell alone."""
-    return f"bhyvesim run {shlex.quote(scenario.source)} -k {shlex.quote(cell.name)}"
+    return " ".join(_again(scenario, cell))
+
+
+def _again(scenario: Scenario, cell: CellSpec) -> list[str]:
+    """:func:`reproduce`, the words that belong together together."""
+    return ["bhyvesim run", shlex.quote(scenario.source), f"-k {shlex.quote(cell.name)}"]
 
 
 class FailedStep(NamedTuple):

@@ -9,7 +9,7 @@ from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.results import MachineState
 from bhyvesim.report.model import Column, Report, one_of
 from bhyvesim.report.tones import verdict
-from bhyvesim.units import format_size
+from bhyvesim.units import PAGE_SHIFT, format_size
 
 State = Annotated[
     str,
@@ -45,7 +45,7 @@ def listed(vms: Sequence[ListedVm]) -> Report:
             f"{vm.gpt} {build_name(vm.debug)}",
             vm.cpu,
             format_size(vm.memory),
-            str(vm.resident),
+            format_size(vm.resident << PAGE_SHIFT),
         )
         for vm in vms
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 import click
@@ -29,6 +31,8 @@ from bhyvesim.report import lifecycle as layouts
 from bhyvesim.units import PAGE_SHIFT, format_size
 from bhyvesim.vm.life import Booted, touching
 from bhyvesim.vm.spec import TouchSpec
+
+_SHOWN = 3  # of warnings that are alike
 
 
 @click.command()
@@ -193,10 +197,19 @@ def say_stopped(session: Session, stopped: HostStopped) -> None:
     assert isinstance(stopped, Stopped)
     say_warnings(session, stopped.warnings)
     dump, number = stopped.dump, stopped.crash_id
-    click.echo(crash.console(crash.Crash(number, dump)), err=True)
+    rich = session.for_a_person
+    if rich:
+        from bhyvesim.report import panic
+
+        session.say_lines(partial(panic.screen, crash.Crash(number, dump)))
+    else:
+        click.echo(crash.console(crash.Crash(number, dump)), err=True)
     if session.dry_run:
         did = "hang" if dump.hung else "panic"
         session.warn(f"dry run: {dump.vm} would {did} during {dump.operation}; nothing was stored")
+    elif rich:
+        session.warn(f"{stopped}; its dump is crash {number}")
+        session.say_lines(partial(panic.next_steps, number))
     else:
         session.warn(
             f"{stopped}; its dump is crash {number}: see 'bhyvesim explain {number}' and "
@@ -205,16 +218,43 @@ def say_stopped(session: Session, stopped: HostStopped) -> None:
 
 
 def say_warnings(session: Session, warnings: Sequence[Warned]) -> None:
-    """The assertions that a warning kernel let pass, with their detail."""
-    for warned in warnings:
-        detail = ", ".join(
-            f"{key} {value}" if key in ("level", "index") else f"{key} {value:#x}"
-            for key, value in warned.facts.items()
-        )
-        pages = f", and {warned.times - 1} more pages alike" if warned.times > 1 else ""
-        frame = warned.stack[0]
-        asked = ", ".join(f"{name} {value:#x}" for name, value in frame.named().items())
-        session.note(f"{warned.message} [{detail}{pages}] in {frame.function}({asked})")
+    """The assertions that a warning kernel let pass, with their detail.
+
+    Of neighbours that differ in their numbers alone the first few, and how many more; with
+    --verbose all.
+    """
+    for _, group in groupby(warnings, _kind):
+        alike = list(group)
+        shown = alike if session.verbose or len(alike) <= _SHOWN + 1 else alike[:_SHOWN]
+        for warned in shown:
+            session.note(_told(warned))
+        if rest := alike[len(shown) :]:
+            session.note(f"and {len(rest)} more{_span(rest)} (--verbose)")
+
+
+def _kind(warned: Warned) -> tuple[str, str, tuple[tuple[str, int], ...]]:
+    """What an assertion says besides values, and the call that it failed in."""
+    frame = warned.stack[0]
+    expression, _, place = warned.message.rpartition(", file: ")
+    return expression.partition(" (0x")[0] + place, frame.function, tuple(frame.named().items())
+
+
+def _told(warned: Warned) -> str:
+    detail = ", ".join(
+        f"{key} {value}" if key in ("level", "index") else f"{key} {value:#x}"
+        for key, value in warned.facts.items()
+    )
+    pages = f", and {warned.times - 1} more pages alike" if warned.times > 1 else ""
+    frame = warned.stack[0]
+    asked = ", ".join(f"{name} {value:#x}" for name, value in frame.named().items())
+    return f"{warned.message} [{detail}{pages}] in {frame.function}({asked})"
+
+
+def _span(warnings: Sequence[Warned]) -> str:
+    """Which entries of their table they are of, where that is known."""
+    if not all("index" in warned.facts for warned in warnings):
+        return ""
+    return f", entries {warnings[0].facts['index']} to {warnings[-1].facts['index']}"
 
 
 def say_created(session: Session, created: Created) -> None:

@@ -11,11 +11,13 @@ from typing import IO, Any
 
 import click
 
+from bhyvesim.cli.pages import fitting
 from bhyvesim.cli.params import revision_option
 from bhyvesim.cli.session import Session
 from bhyvesim.cli.streams import reader_is_gone
 from bhyvesim.errors import BadValue, UsageError
 from bhyvesim.ops.replay import Replayer, parse_line
+from bhyvesim.text import clean
 
 _SHOWN = 10
 _LONG = 100_000  # bytes on disk from which a file gets a progress bar
@@ -60,7 +62,7 @@ def _run_line(
             if checker is None:
                 sys.stdout.write(_compact(got) + "\n")
             elif expected is not None:
-                checker.compare(f"{path}:{number}: operation {i + 1}", op, expected, got)
+                checker.compare(f"{clean(path)}:{number}: operation {i + 1}", op, expected, got)
     except BadValue as error:
         sys.stdout.flush()
         raise UsageError(f"{path}:{number}: {error}") from None
@@ -78,13 +80,14 @@ class _Checker:
             return
         self.different += 1
         if self.different <= _SHOWN:
+            write = fitting(sys.stdout)
             for line in (
                 f"{where}:",
                 f"  op        {_compact(op)}",
                 f"  expected  {_compact(expected)}",
                 f"  got       {_compact(got)}",
             ):
-                print(line)
+                write(f"{line}\n")
 
     def summary(self) -> int:
         if not self.compared:
