@@ -136,9 +136,9 @@ class Session:
         if self.verbose:
             self.warn(text)
 
-    def warn(self, text: str) -> None:
-        """Tell the person, --quiet or not."""
-        self._say(text, wrong=False)
+    def warn(self, text: str, bad: str = "") -> None:
+        """Tell the person, --quiet or not; *bad* are words of *text* that are red."""
+        self._say(text, bad=bad)
 
     @property
     def for_a_person(self) -> bool:
@@ -157,12 +157,12 @@ class Session:
         """Tell the person what went wrong."""
         self._say(text, wrong=True)
 
-    def _say(self, text: str, *, wrong: bool) -> None:
+    def _say(self, text: str, *, wrong: bool = False, bad: str = "") -> None:
         """A line on standard error; on a terminal as many as it needs."""
         if self.for_a_person:
             from bhyvesim.report.messages import said
 
-            self.say_lines(lambda width: said(_SPEAKER, text, width, wrong=wrong))
+            self.say_lines(lambda width: said(_SPEAKER, text, width, wrong=wrong, bad=bad))
         else:
             sys.stdout.flush()
             print(f"{_SPEAKER}{clean(text)}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from bhyvesim.kernel.calls import build_name
@@ -17,6 +18,8 @@ from bhyvesim.text import clean
 
 _INDENT = " " * 12
 _PIPED = 100  # columns, for names of cells where nobody says how wide
+_FIRST = "(in the first cell; in others with other hex numbers)"
+_HEX = re.compile("0x[0-9a-f]+")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -65,11 +68,16 @@ def failure_text(scenario: Scenario, result: CellResult) -> str:
 
 
 def alike(results: Sequence[CellResult]) -> list[list[CellResult]]:
-    """The failures among a scenario's *results*, those together that differ in the cell alone."""
+    """The failures among a scenario's *results*, those together that differ in the cell alone.
+
+    Hex numbers do not count: entries and addresses are others on every kind of host.
+    """
     groups: dict[Failure, list[CellResult]] = {}
     for result in results:
-        if result.failure is not None:
-            groups.setdefault(result.failure, []).append(result)
+        failure = result.failure
+        if failure is not None:
+            kind = replace(failure, got=_HEX.sub("0x", failure.got))
+            groups.setdefault(kind, []).append(result)
     return list(groups.values())
 
 
@@ -96,6 +104,8 @@ def failure_lines(
         ("got", failure.got),
     ):
         lines += paragraph(value, width, f"  {key:<10}", _INDENT)
+    if len({result.failure for result in results}) > 1:
+        lines += paragraph(_FIRST, width, _INDENT, _INDENT)
     words = _again(scenario, cells[0])
     if width is None:
         return [*lines, f"  again     {clean(' '.join(words))}"]

@@ -1,22 +1,9 @@
-"""Reports for a terminal, in its width; and the console of rich, for what moves."""
+"""Reports for a terminal, in its width."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
-
 from bhyvesim.report.fit import paragraph, table
 from bhyvesim.report.model import Report
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-
-def console(stream: TextIO) -> Console:
-    """A console that takes text as it is: ``[bootrom]`` is not markup."""
-    from rich.console import Console
-
-    plain = not getattr(stream, "coloured", True)
-    return Console(file=stream, markup=False, highlight=False, emoji=False, no_color=plain or None)
 
 
 def rule_in(encoding: str | None) -> str:

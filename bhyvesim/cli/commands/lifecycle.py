@@ -208,7 +208,7 @@ def say_stopped(session: Session, stopped: HostStopped) -> None:
         did = "hang" if dump.hung else "panic"
         session.warn(f"dry run: {dump.vm} would {did} during {dump.operation}; nothing was stored")
     elif rich:
-        session.warn(f"{stopped}; its dump is crash {number}")
+        session.warn(f"{stopped}; its dump is crash {number}", bad=stopped.state)
         session.say_lines(partial(panic.next_steps, number))
     else:
         session.warn(

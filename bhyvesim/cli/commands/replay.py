@@ -155,7 +155,7 @@ def _progress(path: str, file: IO[bytes] | None, *, quiet: bool) -> Iterator[Cal
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from bhyvesim.report.table import console
+    from bhyvesim.cli.progress import console
 
     columns = (TextColumn(os.path.basename(path), markup=False), BarColumn(), DownloadColumn())
     bar = Progress(*columns, TimeRemainingColumn(), console=console(sys.stderr), transient=True)

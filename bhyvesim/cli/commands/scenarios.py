@@ -149,7 +149,7 @@ def _progress(total: int) -> Iterator[Callable[[CellResult], None]]:
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from bhyvesim.report.table import console
+    from bhyvesim.cli.progress import console
 
     failed = 0
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
