@@ -24,12 +24,12 @@ def screen(crash: Crash, width: int | None) -> list[str]:
     return [*lines, "", *(marked(line, QUIET) for line in _stack(stack, room)), ""]
 
 
-def next_steps(number: int, width: int | None) -> list[str]:
-    """What tells more of the stored dump *number*."""
-    commands = (
-        (f"bhyvesim explain {number}", "what happened, in plain words"),
-        (f"bhyvesim crash show {number}", "this again; --format=mdb, fma or json for more"),
-    )
+def next_steps(number: int, width: int | None, *, shown: bool = False) -> list[str]:
+    """What tells more of the stored dump *number*; *shown*: it is what 'crash show' shows."""
+    commands = [(f"bhyvesim explain {number}", "what happened, in plain words")]
+    if not shown:
+        again = "this again; --format=mdb, fma or json for more"
+        commands.append((f"bhyvesim crash show {number}", again))
     room = None if width is None else width - len(_INDENT)
     lines: list[str] = []
     for line in named(commands, room):

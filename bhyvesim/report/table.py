@@ -18,4 +18,6 @@ def lines(report: Report, width: int | None, rule: str) -> list[str]:
     if width is None:
         rule = ""
     shown = table(report.columns, report.rows, width, alike=report.alike, rule=rule)
-    return shown + [line for note in report.notes for line in paragraph(note, width)]
+    notes = [line for note in report.notes for line in paragraph(note, width)]
+    apart = [""] if notes and "" in shown else []  # below records or several tables
+    return [*shown, *apart, *notes]

@@ -202,6 +202,14 @@ def test_it_fits(terminal, command, columns):
         assert "\n\n\n" not in text, argv
 
 
+def test_narrow_terminals_lose_no_words(terminal):
+    text = _COLOURS.sub("", terminal("crash", "show", columns=44))
+    assert text.rstrip().endswith("what happened, in\n                      plain words")
+    assert "\n  vmm:vmm_gpt_vacate_entry+8b ()\n" in text
+    notes = _COLOURS.sub("", terminal("matrix", "configs/testvm.yaml", columns=44))
+    assert "\n\nNot counted: kernels from" in notes
+
+
 def _unbreakable(line: str) -> bool:
     """Whether *line* is one long word, with no more than its indent and a key before it."""
     *before, _ = line.removesuffix(" \\").split()

@@ -82,7 +82,8 @@ def show(session: Session, which: str | None, fmt: str | None) -> None:
 def _screen(crash: layouts.Crash, number: int | None, width: int | None) -> list[str]:
     from bhyvesim.report.panic import next_steps, screen
 
-    return [*screen(crash, width), *([] if number is None else next_steps(number, width)[:1])]
+    more = [] if number is None else next_steps(number, width, shown=True)
+    return [*screen(crash, width), *more]
 
 
 @crash.command("export")
