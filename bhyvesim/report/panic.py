@@ -15,24 +15,28 @@ _INDENT = "  "
 
 
 def screen(crash: Crash, width: int | None) -> list[str]:
-    """What the console shows, with what broke the assertion, in *width* columns."""
+    """What the console shows, with what broke the assertion, in *width* columns.
+
+    Without a width it is the console's own lines, and nothing else.
+    """
     message, _, *stack = console(crash).splitlines()
+    if width is None:
+        return [marked(message, BAD), "", *(marked(line, QUIET) for line in stack)]
     lines: list[str] = [marked(line, BAD) for line in paragraph(message, width)]
-    room = None if width is None else width - len(_INDENT)
+    room = width - len(_INDENT)
     broken = [_INDENT + line for line in named(_broken_by(crash.dump), room)]
     lines += ["", *(marked(line, HEADING) for line in broken)] if broken else []
-    return [*lines, "", *(marked(line, QUIET) for line in _stack(stack, room)), ""]
+    return [*lines, "", *(marked(line, QUIET) for line in _stack(stack, room))]
 
 
-def next_steps(number: int, width: int | None, *, shown: bool = False) -> list[str]:
+def next_steps(number: int, width: int, *, shown: bool = False) -> list[str]:
     """What tells more of the stored dump *number*; *shown*: it is what 'crash show' shows."""
     commands = [(f"bhyvesim explain {number}", "what happened, in plain words")]
     if not shown:
         again = "this again; --format=mdb, fma or json for more"
         commands.append((f"bhyvesim crash show {number}", again))
-    room = None if width is None else width - len(_INDENT)
     lines: list[str] = []
-    for line in named(commands, room):
+    for line in named(commands, width - len(_INDENT)):
         text = _INDENT + line
         end = text.find("  ", len(_INDENT))
         starts = text.startswith(f"{_INDENT}bhyvesim ")
@@ -55,10 +59,10 @@ def _broken_by(dump: CrashDump) -> list[tuple[str, str]]:
     return pairs
 
 
-def _stack(frames: list[str], room: int | None) -> list[str]:
+def _stack(frames: list[str], room: int) -> list[str]:
     """The frames; without their pointers where these leave no room for the functions."""
     shown = [frame.split(" ", 1) for frame in frames if frame]
     lines = ["  ".join(frame) for frame in shown]
-    if room is not None and max(map(columns_of, lines), default=0) > room:
+    if max(map(columns_of, lines), default=0) > room:
         lines = [function for _, function in shown]
     return [_INDENT + line for line in lines]

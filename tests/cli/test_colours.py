@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from bhyvesim.cli.root import COMMANDS, GROUPS
 from tests.conftest import GOLDEN
 from tests.sessions import ROOT
+from tools import pictures
 
 RED, YELLOW, GREEN, END = "\x1b[1;31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 
@@ -72,15 +74,25 @@ def test_a_warning_is_yellow_and_says_so(cli, config):
 
 
 @pytest.mark.usefixtures("doomed")
-def test_a_panic_in_colour_says_first_what_matters_and_last_what_to_do(cli):
-    status, out, err = cli("--color", "always", "reboot")
+def test_a_panic_in_a_pipe_is_the_console_s_in_colour_too(cli, monkeypatch):
+    console = (GOLDEN / "reboot-13932.txt").read_text(encoding="utf-8")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    status, out, err = cli("reboot")
     assert (status, out) == (3, "")
-    first, _, page, entry, *_ = err.splitlines()
-    assert first.startswith(f"{RED}panic[cpu")
-    assert "page   0x100001000: entry 1 of its leaf" in page
-    assert "entry  0xe23cd7067: PFN 0xe23cd7, present writable" in entry
-    assert "\x1b[2m  fffffe" in err
-    assert "bhyvesim crash show 1\x1b[0m" in err.splitlines()[-1]
+    assert re.sub(r"\x1b\[[0-9;]*m", "", err) == console
+    assert err.startswith(f"{RED}panic[cpu")
+    assert "\x1b[2mfffffe" in err
+    assert f"testvm {RED}panicked{END} during reboot" in err
+
+
+def test_a_panic_on_a_terminal_says_first_what_matters_and_last_what_to_do():
+    lines = pictures.shown(pictures.PICTURES["panic"]).splitlines()
+    assert lines[0].startswith(f"{RED}panic[cpu")
+    assert "page   0x100001000: entry 1 of its leaf" in lines[3]
+    assert "entry  0xe23cd7067: PFN 0xe23cd7, present writable" in lines[4]
+    assert lines[6].startswith("\x1b[2m  fffffe")
+    assert f"testvm {RED}panicked{END} during destroy" in lines[-3]
+    assert "bhyvesim crash show 1\x1b[0m" in lines[-1]
 
 
 @pytest.mark.usefixtures("doomed")

@@ -82,8 +82,10 @@ def show(session: Session, which: str | None, fmt: str | None) -> None:
 def _screen(crash: layouts.Crash, number: int | None, width: int | None) -> list[str]:
     from bhyvesim.report.panic import next_steps, screen
 
-    more = [] if number is None else next_steps(number, width, shown=True)
-    return [*screen(crash, width), *more]
+    lines = screen(crash, width)
+    if width is None or number is None:
+        return lines
+    return [*lines, "", *next_steps(number, width, shown=True)]
 
 
 @crash.command("export")

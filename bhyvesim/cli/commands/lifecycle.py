@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterable, Sequence
-from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -21,6 +21,7 @@ from bhyvesim.cli.params import (
     vm_option,
 )
 from bhyvesim.cli.session import Format, Session
+from bhyvesim.cli.streams import UNKNOWN_WIDTH
 from bhyvesim.errors import HostStopped
 from bhyvesim.host.host import Created, Destroyed, Rebooted, Stopped
 from bhyvesim.kernel.calls import Warned, build_name
@@ -197,23 +198,23 @@ def say_stopped(session: Session, stopped: HostStopped) -> None:
     assert isinstance(stopped, Stopped)
     say_warnings(session, stopped.warnings)
     dump, number = stopped.dump, stopped.crash_id
-    rich = session.for_a_person
-    if rich:
+    if session.for_a_person:
         from bhyvesim.report import panic
 
-        session.say_lines(partial(panic.screen, crash.Crash(number, dump)))
+        session.say_lines(lambda width: [*panic.screen(crash.Crash(number, dump), width), ""])
     else:
         click.echo(crash.console(crash.Crash(number, dump)), err=True)
     if session.dry_run:
         did = "hang" if dump.hung else "panic"
         session.warn(f"dry run: {dump.vm} would {did} during {dump.operation}; nothing was stored")
-    elif rich:
+    elif sys.stderr.isatty():
         session.warn(f"{stopped}; its dump is crash {number}", bad=stopped.state)
-        session.say_lines(partial(panic.next_steps, number))
+        session.say_lines(lambda width: panic.next_steps(number, width or UNKNOWN_WIDTH))
     else:
         session.warn(
             f"{stopped}; its dump is crash {number}: see 'bhyvesim explain {number}' and "
-            f"'bhyvesim crash show {number}'"
+            f"'bhyvesim crash show {number}'",
+            bad=stopped.state,
         )
 
 
