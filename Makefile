@@ -36,6 +36,7 @@ docs: $(VENV)/.installed-test
 	$(BIN)/python -m tools.helps
 	$(BIN)/python -m tools.reference
 	$(BIN)/python -m tools.manpages
+	$(BIN)/python -m tools.pictures
 	$(BIN)/mkdocs build --strict --quiet
 	@echo 'the site is in build/site'
 

@@ -28,6 +28,22 @@ def clean(text: str, limit: int = LIMIT) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def columns_of(text: str) -> int:
+    """How many columns of a terminal *text* takes that is fit to be shown.
+
+    >>> columns_of("vm"), columns_of("漢字")
+    (2, 4)
+    """
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(
+        0 if combining(character) else 2 if east_asian_width(character) in "FW" else 1
+        for character in text
+    )
+
+
 def clean_json(document: str) -> str:
     """*document* (JSON text) with what is unfit inside its strings as ``\\u`` escapes."""
     unfit = _UNFIT.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f")  # between values, lines end

@@ -32,7 +32,8 @@ class Outcome(NamedTuple):
 
 @pytest.fixture(autouse=True)
 def _surroundings(tmp_path, monkeypatch):
-    for name in ("BHYVESIM_VM", "NO_COLOR", "FORCE_COLOR", "POSIXLY_CORRECT", "GITHUB_ACTIONS"):
+    colours = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE")
+    for name in ("BHYVESIM_VM", *colours, "POSIXLY_CORRECT", "GITHUB_ACTIONS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BHYVESIM_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1630143825")

@@ -60,7 +60,7 @@ LAYERS = {
 }
 # Of one layer, and strangers to each other.
 SIBLINGS = ({"config", "store"}, {"crash", "ops", "trace"}, {"explore", "report"})
-HOMES = {"click": {"cli"}, "sqlite3": {"store"}, "yaml": {"config"}, "rich": {"report", "cli"}}
+HOMES = {"click": {"cli"}, "sqlite3": {"store"}, "yaml": {"config"}, "rich": {"cli"}}
 
 
 def imports(path: Path):

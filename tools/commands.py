@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from bhyvesim.cli.root import root
+from bhyvesim.cli.root import LazyGroup, root
 
 Commands = Iterator[tuple[str, click.Context]]
 
@@ -15,7 +15,7 @@ def eager_root() -> click.Group:
     """The root group with all of its commands loaded."""
     ctx = click.Context(root)
     commands = {name: root.get_command(ctx, name) for name in root.list_commands(ctx)}
-    return click.Group(
+    return LazyGroup(
         "bhyvesim",
         commands={name: command for name, command in commands.items() if command is not None},
         params=root.params,

@@ -46,7 +46,7 @@ def _decided(argv: list[str]) -> int:
         say_stopped(session, stopped)
         return stopped.exit_code
     except BhyvesimError as error:
-        session.warn(str(error))
+        session.fail(str(error))
         return error.exit_code
     except Exception as error:
         from bhyvesim import revision_file
@@ -54,8 +54,8 @@ def _decided(argv: list[str]) -> int:
         blamed = revision_file.blamed(error)
         if blamed is None:
             raise
-        session.warn(str(blamed))
+        session.fail(str(blamed))
         return blamed.exit_code
     except KeyboardInterrupt:
-        session.warn("interrupted")
+        session.fail("interrupted")
         return 130

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
+from collections.abc import Callable, Sequence
+from typing import TextIO
 
-from bhyvesim.report.fit import Page
-
-PIPED = 80  # columns, where prose is wrapped and nobody's terminal says how wide
+from bhyvesim.cli.streams import colour_is_asked_for, coloured, columns
+from bhyvesim.report.fit import Page, joined, wrapped
 
 
 def show(page: Page, fmt: str | None) -> None:
     """Print *page*; without a format, for the terminal if that is one, else plain."""
-    fmt = fmt or usual("table")
     if fmt == "json":
         sys.stdout.write(page.json())
     else:
-        sys.stdout.write(page.plain(None if fmt == "plain" else width()))
+        write(page.text, fmt)
     sys.stdout.flush()
 
 
-def show_diff(page: Page, fmt: str | None) -> None:
-    """:func:`show`, what went in red and what came in green where that can be seen."""
-    if (fmt or usual("table")) != "table" or not in_colour():
-        show(page, fmt)
-        return
-    from click import style
+def write(text: Callable[[int | None], Sequence[str]], fmt: str | None) -> None:
+    """Print the lines of *text*, which are made for a number of columns, or None for a pipe.
 
-    colours = {"-": "red", "+": "green", "@": "cyan"}
-    for line in page.plain(width()).splitlines():
-        bold = line.startswith(("---", "+++"))
-        sys.stdout.write(style(line, fg=colours.get(line[:1]), bold=bold) + "\n")
-    sys.stdout.flush()
-
-
-def in_colour() -> bool:
-    """Whether standard output is a terminal, and nobody objects to colours."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    The format plain never has colours, nor has what is plain because it is piped, unless
+    --color=always asks for them: scripts read it.
+    """
+    plain = (fmt or usual("table")) == "plain"
+    colour = colour_is_asked_for() and fmt is None if plain else coloured(sys.stdout)
+    sys.stdout.write(joined(text(None if plain else width()), colour=colour))
 
 
 def usual(on_a_terminal: str) -> str:
@@ -46,5 +36,20 @@ def usual(on_a_terminal: str) -> str:
 
 
 def width() -> int:
-    """The columns of the terminal: ``$COLUMNS``, else what it says itself, else 80."""
-    return shutil.get_terminal_size((PIPED, 24)).columns
+    """The columns for standard output."""
+    return columns(sys.stdout)
+
+
+def fitting(stream: TextIO) -> Callable[[str], int]:
+    """The stream's write, for whole lines; what is too long for its terminal is wrapped."""
+    if not stream.isatty():
+        return stream.write
+    wide = columns(stream)
+
+    def write_wrapped(text: str) -> int:
+        for line in text.splitlines():
+            indent = " " * (len(line) - len(line.lstrip()) + 4)
+            stream.write(joined(wrapped(line, wide, "", indent), colour=False))
+        return len(text)
+
+    return write_wrapped

@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from bhyvesim.cli.session import FORMATS, Session
+from bhyvesim.cli.streams import COLOURS, Colour, choose_colour
 from bhyvesim.errors import BadValue
 from bhyvesim.prot import parse_prot
 from bhyvesim.span import parse_span
@@ -138,6 +139,21 @@ revision_option = click.option(
     is_eager=True,
     callback=_read_revisions,
     help="A kernel revision of your own, in Python; may repeat. Else $BHYVESIM_REVISION_FILE.",
+)
+
+
+def _set_colour(ctx: click.Context, param: click.Parameter, value: Colour | None) -> None:
+    if value is not None:
+        choose_colour(value)
+
+
+colour_option = click.option(
+    "--color",
+    type=click.Choice(COLOURS),
+    expose_value=False,
+    is_eager=True,
+    callback=_set_colour,
+    help="Whether output has colours. [default: auto, where a terminal is, and no $NO_COLOR]",
 )
 
 vm_option = click.option(

@@ -6,11 +6,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Item = TypeVar("Item")
 
 _SOON = 1.0  # seconds until a bar is worth the flicker
+
+
+def console(stream: TextIO) -> Console:
+    """A console of rich that takes text as it is: ``[bootrom]`` is not markup."""
+    from rich.console import Console
+
+    plain = not getattr(stream, "coloured", True)
+    return Console(file=stream, markup=False, highlight=False, emoji=False, no_color=plain or None)
 
 
 def watched(items: Sequence[Item]) -> Iterator[Item]:
@@ -24,8 +35,6 @@ def watched(items: Sequence[Item]) -> Iterator[Item]:
         for done, item in enumerate(items):
             if bar is None and time.monotonic() - began >= _SOON:
                 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-                from bhyvesim.report.table import console
 
                 columns = (TextColumn("events"), BarColumn(), MofNCompleteColumn())
                 shown = Progress(*columns, console=console(sys.stderr), transient=True)
@@ -43,8 +52,6 @@ def status(word: str) -> Iterator[Callable[[str], None]]:
         yield lambda text: None
         return
     from rich.progress import Progress, SpinnerColumn, TextColumn
-
-    from bhyvesim.report.table import console
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=console(sys.stderr), transient=True) as shown:

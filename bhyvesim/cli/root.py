@@ -8,78 +8,101 @@ import click
 from click.shell_completion import CompletionItem
 
 from bhyvesim import __version__
-from bhyvesim.cli.group import CommandMissing, Group
+from bhyvesim.cli.group import CommandMissing, Group, HelpContext, dressed
 from bhyvesim.cli.helps import HELPS
-from bhyvesim.cli.params import revision_option, vm_option
+from bhyvesim.cli.params import colour_option, revision_option, vm_option
 from bhyvesim.cli.session import Session
 from bhyvesim.errors import STATUSES, UsageError
 
-# name: (module, attribute); its line in --help is its docstring's first (cli/helps.py)
-COMMANDS = {
-    "create": ("lifecycle", "create"),
-    "list": ("inspect", "list_vms"),
-    "reboot": ("lifecycle", "reboot"),
-    "pause": ("lifecycle", "pause"),
-    "resume": ("lifecycle", "resume"),
-    "touch": ("lifecycle", "touch"),
-    "hold": ("lifecycle", "hold"),
-    "release": ("lifecycle", "release"),
-    "alloc-memseg": ("memory", "alloc_memseg"),
-    "map": ("memory", "map_memseg"),
-    "unmap": ("memory", "unmap"),
-    "peek": ("contents", "peek"),
-    "poke": ("contents", "poke"),
-    "fill": ("contents", "fill"),
-    "dirty": ("tracking", "dirty"),
-    "npt": ("tracking", "npt"),
-    "track-dirty": ("tracking", "track_dirty"),
-    "migrate": ("migrate", "migrate"),
-    "destroy": ("lifecycle", "destroy"),
-    "crash": ("crash", "crash"),
-    "log": ("history", "log"),
-    "undo": ("history", "undo"),
-    "why": ("history", "why"),
-    "diff": ("diff", "diff"),
-    "run": ("scenarios", "run"),
-    "matrix": ("matrix", "matrix"),
-    "explore": ("explore", "explore"),
-    "prove": ("prove", "prove"),
-    "bisect": ("bisect", "bisect"),
-    "check": ("advice", "check"),
-    "explain": ("advice", "explain"),
-    "host": ("host", "host"),
-    "import": ("importing", "import_vm"),
-    "config": ("starting", "config"),
-    "completion": ("starting", "completion"),
-    "schema": ("schema", "schema"),
-    "walk": ("walk", "walk"),
-    "gpt": ("gpt", "gpt"),
-    "find": ("find", "find"),
-    "leaks": ("leaks", "leaks"),
-    "fsck": ("fsck", "fsck"),
-    "report": ("report", "report"),
-    "trace": ("trace", "trace"),
-    "identify": ("identify", "identify"),
-    "lockstep": ("lockstep", "lockstep"),
-    "record": ("record", "record"),
-    "replay": ("replay", "replay"),
+# By what they are for: {name: (module, attribute)}; a line in --help is its docstring's first
+# (cli/helps.py).
+GROUPS = {
+    "The life of a VM": {
+        "create": ("lifecycle", "create"),
+        "list": ("inspect", "list_vms"),
+        "reboot": ("lifecycle", "reboot"),
+        "pause": ("lifecycle", "pause"),
+        "resume": ("lifecycle", "resume"),
+        "migrate": ("migrate", "migrate"),
+        "destroy": ("lifecycle", "destroy"),
+        "undo": ("history", "undo"),
+        "touch": ("lifecycle", "touch"),
+        "hold": ("lifecycle", "hold"),
+        "release": ("lifecycle", "release"),
+        "alloc-memseg": ("memory", "alloc_memseg"),
+        "map": ("memory", "map_memseg"),
+        "unmap": ("memory", "unmap"),
+        "poke": ("contents", "poke"),
+        "fill": ("contents", "fill"),
+        "dirty": ("tracking", "dirty"),
+        "track-dirty": ("tracking", "track_dirty"),
+        "npt": ("tracking", "npt"),
+        "host": ("host", "host"),
+    },
+    "Looking inside": {
+        "log": ("history", "log"),
+        "diff": ("diff", "diff"),
+        "why": ("history", "why"),
+        "walk": ("walk", "walk"),
+        "gpt": ("gpt", "gpt"),
+        "peek": ("contents", "peek"),
+        "find": ("find", "find"),
+        "leaks": ("leaks", "leaks"),
+        "fsck": ("fsck", "fsck"),
+        "trace": ("trace", "trace"),
+        "report": ("report", "report"),
+    },
+    "Bugs and crash dumps": {
+        "crash": ("crash", "crash"),
+        "explain": ("advice", "explain"),
+        "identify": ("identify", "identify"),
+        "bisect": ("bisect", "bisect"),
+        "explore": ("explore", "explore"),
+        "prove": ("prove", "prove"),
+        "lockstep": ("lockstep", "lockstep"),
+    },
+    "Scenarios, checks and CI": {
+        "run": ("scenarios", "run"),
+        "check": ("advice", "check"),
+        "matrix": ("matrix", "matrix"),
+        "replay": ("replay", "replay"),
+        "record": ("record", "record"),
+    },
+    "Files and the shell": {
+        "config": ("starting", "config"),
+        "import": ("importing", "import_vm"),
+        "schema": ("schema", "schema"),
+        "completion": ("starting", "completion"),
+    },
 }
+COMMANDS = {name: where for group in GROUPS.values() for name, where in group.items()}
+
+_UNDER = " " * 23
 
 
 def _print_version(ctx: click.Context, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
+    from bhyvesim.cli.pages import write
     from bhyvesim.kernel.revisions import REVISIONS
+    from bhyvesim.report.fit import paragraph
 
-    click.echo(f"bhyvesim {__version__}\n\nkernel revisions, oldest first:")
-    for revision in REVISIONS.values():
-        click.echo(f"  {revision.name:<7} {revision.date:<12} {revision.summary}")
-        click.echo(f"  {'':<20} known: {revision.known}")
+    def text(width: int | None) -> list[str]:
+        lines = [f"bhyvesim {__version__}", "", "kernel revisions, oldest first:"]
+        for revision in REVISIONS.values():
+            first = f"  {revision.name:<7} {revision.date:<12} "
+            lines += paragraph(revision.summary, width, first, _UNDER)
+            lines += paragraph(f"known: {revision.known}", width, _UNDER, f"{_UNDER}  ")
+        return lines
+
+    write(text, None)
     ctx.exit()
 
 
 class LazyGroup(Group):
     """A group that knows its commands' names and one-line helps without importing them."""
+
+    context_class = HelpContext
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -90,7 +113,7 @@ class LazyGroup(Group):
         module, attribute = COMMANDS[cmd_name]
         command = getattr(import_module(f"bhyvesim.cli.commands.{module}"), attribute)
         assert isinstance(command, click.Command)
-        return command
+        return dressed(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -125,14 +148,27 @@ class LazyGroup(Group):
         return known
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, HELPS[name]) for name in COMMANDS])
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, HELPS[name]) for name in names])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The epilog's lines as they are; what is too long for the terminal is wrapped."""
+        from textwrap import TextWrapper
+
+        wrapper = TextWrapper(formatter.width, break_long_words=False, break_on_hyphens=False)
+        for block in (self.epilog or "").split("\n\n"):
+            formatter.write_paragraph()
+            for line in block.removeprefix("\b\n").splitlines():
+                wrapper.initial_indent = " " * (len(line) - len(line.lstrip()) + 2)
+                wrapper.subsequent_indent = f"{wrapper.initial_indent}     "
+                formatter.write(wrapper.fill(line.lstrip()) + "\n")
 
 
 _EPILOG = """\b
 bhyvectl's own manner works as well:
-  bhyvesim --vm=NAME --get-memmap [--graph] --get-memseg --get-lowmem --get-highmem
-           --get-eptp --get-gpa-pmap=GPA --get-stats
+  bhyvesim --vm=NAME --get-memmap [--graph] --get-memseg --get-lowmem
+           --get-highmem --get-eptp --get-gpa-pmap=GPA --get-stats
            --set-mem=MB --pause --resume --force-reset --force-poweroff --destroy
   bhyvesim --create --vm=NAME | --create --config=FILE [--vm=NAME] [--replace]
 
@@ -156,6 +192,7 @@ Exit status:
 )
 @vm_option
 @revision_option
+@colour_option
 @click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 @click.option("--verbose", is_flag=True, help="Say more of what was done.")
 @click.pass_context

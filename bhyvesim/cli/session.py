@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from bhyvesim.cli.streams import colour_is_asked_for, coloured, columns
 from bhyvesim.errors import Refused, UsageError
 from bhyvesim.report.model import Report
 from bhyvesim.store.rows import VmRow
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from bhyvesim.ops.operation import Recorder
 
 Format = Literal["plain", "table", "json"]
+_SPEAKER = "bhyvesim: "
 FORMATS: tuple[Format, ...] = ("plain", "table", "json")
 
 
@@ -111,16 +114,16 @@ class Session:
 
     def emit(self, report: Report, fmt: Format | None) -> None:
         """Print *report* to standard output; without a format, a table on a terminal."""
-        if fmt is None:
-            fmt = "table" if sys.stdout.isatty() else "plain"
         if fmt == "json":
             sys.stdout.write(report.json())
-        elif fmt == "plain":
+        elif fmt == "plain" or (fmt is None and _is_for_scripts(report)):
             sys.stdout.write(report.plain())
         else:
-            from bhyvesim.report.table import draw
+            from bhyvesim.cli.pages import write
+            from bhyvesim.report.table import lines, rule_in
 
-            draw(report, sys.stdout)
+            rule = rule_in(sys.stdout.encoding)
+            write(lambda width: lines(report, width, rule), fmt)
         sys.stdout.flush()
 
     def note(self, text: str) -> None:
@@ -133,10 +136,41 @@ class Session:
         if self.verbose:
             self.warn(text)
 
-    def warn(self, text: str) -> None:
-        """Tell the person, --quiet or not."""
+    def warn(self, text: str, bad: str = "") -> None:
+        """Tell the person, --quiet or not; *bad* are words of *text* that are red."""
+        self._say(text, bad=bad)
+
+    @property
+    def for_a_person(self) -> bool:
+        """Whether standard error is read by a person, as far as one can tell."""
+        return sys.stderr.isatty() or coloured(sys.stderr)
+
+    def say_lines(self, text: Callable[[int | None], Sequence[str]]) -> None:
+        """Lines for a person, in the width of the terminal where standard error is one."""
+        from bhyvesim.report.fit import joined
+
         sys.stdout.flush()
-        print(f"bhyvesim: {clean(text)}", file=sys.stderr)
+        width = columns(sys.stderr) if sys.stderr.isatty() else None
+        sys.stderr.write(joined(text(width), colour=coloured(sys.stderr)))
+
+    def fail(self, text: str) -> None:
+        """Tell the person what went wrong."""
+        self._say(text, wrong=True)
+
+    def _say(self, text: str, *, wrong: bool = False, bad: str = "") -> None:
+        """A line on standard error; on a terminal as many as it needs."""
+        if self.for_a_person:
+            from bhyvesim.report.messages import said
+
+            self.say_lines(lambda width: said(_SPEAKER, text, width, wrong=wrong, bad=bad))
+        else:
+            sys.stdout.flush()
+            print(f"{_SPEAKER}{clean(text)}", file=sys.stderr)
+
+
+def _is_for_scripts(report: Report) -> bool:
+    """Whether what is printed without a format goes to where no person and no pager reads it."""
+    return not sys.stdout.isatty() and (report.exact is not None or not colour_is_asked_for())
 
 
 def _nearest(word: str, names: list[str]) -> str:

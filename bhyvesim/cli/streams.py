@@ -11,7 +11,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO, cast
+from typing import Any, Literal, TextIO, cast
+
+UNKNOWN_WIDTH = 80  # columns, where no terminal says how wide it is
+_FORCING = ("FORCE_COLOR", "CLICOLOR_FORCE")
+
+
+Colour = Literal["auto", "always", "never"]
+COLOURS: tuple[Colour, ...] = ("auto", "always", "never")
 
 
 class Guarded:
@@ -20,6 +27,7 @@ class Guarded:
     def __init__(self, stream: TextIO | None, name: str) -> None:
         self._stream = stream
         self.name = name
+        self.colour: Colour = "auto"
         self.failure: Exception | None = None
         if stream is None:
             self.failure = OSError("it is closed")
@@ -37,6 +45,21 @@ class Guarded:
 
     def isatty(self) -> bool:
         return self._stream is not None and self._stream.isatty()
+
+    @property
+    def coloured(self) -> bool:
+        """Whether what people read here has colours.
+
+        What --color says goes before $NO_COLOR, that before $FORCE_COLOR and $CLICOLOR_FORCE,
+        and these before what the stream is: a terminal that knows more than plain text.
+        """
+        if self.colour != "auto":
+            return self.colour == "always"
+        if os.environ.get("NO_COLOR"):
+            return False
+        if any(os.environ.get(name, "0") not in ("", "0") for name in _FORCING):
+            return True
+        return self.isatty() and os.environ.get("TERM") != "dumb"
 
     @property
     def reader_is_gone(self) -> bool:
@@ -72,6 +95,34 @@ class Guarded:
 def reader_is_gone() -> bool:
     """Whether nobody reads standard output any more, so that work for it can stop."""
     return bool(getattr(sys.stdout, "reader_is_gone", False))
+
+
+def choose_colour(choice: Colour) -> None:
+    """What --color says, for both streams."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Guarded):
+            stream.colour = choice
+
+
+def coloured(stream: TextIO) -> bool:
+    """:attr:`Guarded.coloured` of a stream that may be behind another."""
+    return bool(getattr(stream, "coloured", False))
+
+
+def colour_is_asked_for() -> bool:
+    """Whether it was by --color=always: then also where no terminal is, if nobody said plain."""
+    return getattr(sys.stdout, "colour", "auto") == "always"
+
+
+def columns(stream: TextIO) -> int:
+    """``$COLUMNS``, else the columns of the terminal that *stream* is, else 80."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isascii() and given.isdigit() and int(given[:9]):
+        return int(given[:9])
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or UNKNOWN_WIDTH
+    except (AttributeError, ValueError, OSError):
+        return UNKNOWN_WIDTH
 
 
 class _Behind:

@@ -10,6 +10,7 @@ from typing import Annotated
 from bhyvesim.report.fit import Page, paragraph, table
 from bhyvesim.report.model import Column, one_of
 from bhyvesim.report.scenario import axis_word
+from bhyvesim.report.tones import outcome
 from bhyvesim.scenario.bisect import (
     BROUGHT,
     CHANGED,
@@ -109,7 +110,7 @@ def _lines(record: Bisected, found: Sequence[History], width: int | None) -> Ite
         who = "" if label == _EVERY else f"{label}: "
         yield from paragraph(f"{who}{history.sentence}", width)
     yield ""
-    columns = (Column("VARIANT"), *map(Column, found[0].revisions))
+    columns = (Column("VARIANT"), *(Column(name, tone=outcome) for name in found[0].revisions))
     rows = [(label, *history.outcomes) for label, history in zip(labels, found, strict=True)]
     yield from table(columns, rows, width, alike=True)
     if any(NOT_THERE in history.outcomes for history in found):

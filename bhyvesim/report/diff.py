@@ -11,6 +11,7 @@ from bhyvesim.kernel.memory import Memmap, Memseg
 from bhyvesim.kernel.pte.format import PteFormat, pfn_of
 from bhyvesim.prot import format_prot
 from bhyvesim.report.fit import Page, paragraph
+from bhyvesim.report.tones import COME, GONE, PLACE, marked
 from bhyvesim.units import PAGE_SHIFT, format_size
 
 
@@ -139,8 +140,8 @@ def difference_lines(record: Difference, npt: PteFormat, width: int | None) -> I
     if record.equal:
         yield from paragraph(f"{record.a} and {record.b} are equal", width)
         return
-    yield f"--- {record.a}"
-    yield f"+++ {record.b}"
+    yield marked(f"--- {record.a}", GONE)
+    yield marked(f"+++ {record.b}", COME)
     for title, rows in (
         ("counters", _counter_rows(record.counters)),
         ("segments", _segment_rows(record.segments)),
@@ -149,9 +150,13 @@ def difference_lines(record: Difference, npt: PteFormat, width: int | None) -> I
         ("entries", _entry_rows(record.entries, npt)),
         ("memory", _memory_rows(record.memory)),
     ):
-        lines = [line for text in rows for line in paragraph(text[1:], width, text[0], "  ")]
+        lines = [
+            marked(line, GONE if text[0] == "-" else COME)
+            for text in rows
+            for line in paragraph(text[1:], width, text[0], "  ")
+        ]
         if lines:
-            yield f"@@ {title}"
+            yield marked(f"@@ {title}", PLACE)
             yield from lines
 
 

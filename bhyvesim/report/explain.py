@@ -10,9 +10,12 @@ from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.memory import APIC_SPAN, Memmap
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.kernel.revisions.stops import NO_MEMMAP, Told
+from bhyvesim.report.fit import joined, paragraph
+from bhyvesim.report.tones import BAD, marked
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SIZE
 
+_WIDEST = 100  # columns; prose in longer lines is hard to read
 UNKNOWN = "This panic is not one that bhyvesim knows."
 
 
@@ -59,15 +62,26 @@ def explained(dump: CrashDump, number: int | None) -> Explained:
     return Explained(number, dump.vm, dump.function, dump.message, dict(dump.facts), explain(dump))
 
 
-def explain(dump: CrashDump) -> str:
+def explain(dump: CrashDump, number: int | None = None) -> str:
     """Cause, numbers, a picture of the addresses, and the revision that fixed it."""
-    head = f"{headline(dump)}.\n"
+    return joined(explain_lines(dump, number, None), colour=False)
+
+
+def explain_lines(dump: CrashDump, number: int | None, width: int | None) -> list[str]:
+    """:func:`explain` of the stored dump *number*; without a width, in the story's own lines."""
+    if width is not None:
+        width = min(width, _WIDEST)
     case = DumpCase(dump)
     told = tell(case)
+    stored = "" if number is None else f"crash {number}: "
+    head = paragraph(f"{stored}{headline(dump)}.", width)
+    message = [marked(line, BAD) for line in paragraph(dump.message, width)]
+    lines = [marked(head[0], BAD, dump.snapshot.state), *head[1:], "", *message]
     if told is None:
-        return f"{head}\n{dump.message}\n{UNKNOWN}\n"
-    story = "\n".join(told.story)
-    return f"{head}\n{dump.message}\n\n{story}\n\n{_picture(told.marks, case)}\n{told.mended}\n"
+        return lines + paragraph(UNKNOWN, width)
+    story = told.story if width is None else paragraph(" ".join(told.story), width)
+    mended = paragraph(told.mended, width)
+    return [*lines, "", *story, "", *_picture(told.marks, case, width), "", *mended]
 
 
 def headline(dump: CrashDump) -> str:
@@ -87,9 +101,9 @@ def _map_name(case: DumpCase, gpa: int) -> str:
     return "-" if name == NO_MEMMAP else name.partition(" [")[0]
 
 
-def _picture(marks: Mapping[int, str], case: DumpCase) -> str:
+def _picture(marks: Mapping[int, str], case: DumpCase, room: int | None) -> list[str]:
     """The addresses that matter, in order, each with its memmap and what it is to the case."""
-    lines = []
+    lines: list[str] = []
     before: int | None = None
     width = max(len(f"{gpa:#x}") for gpa in marks)
     maps = {gpa: _map_name(case, gpa) for gpa in marks}
@@ -97,6 +111,7 @@ def _picture(marks: Mapping[int, str], case: DumpCase) -> str:
     for gpa in sorted(marks):
         if before is not None and gpa - before > PAGE_SIZE:
             lines.append(f"  {'':>{width}}   :")
-        lines.append(f"  {gpa:>#{width}x}   | {maps[gpa]:<{map_width}}   {marks[gpa]}")
+        first = f"  {gpa:>#{width}x}   | {maps[gpa]:<{map_width}}   "
+        lines += paragraph(marks[gpa], room, first, " " * (width + 5) + "| ".ljust(map_width + 5))
         before = gpa
-    return "\n".join(lines) + "\n"
+    return lines

@@ -10,8 +10,11 @@ from bhyvesim import __version__
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.lint.review import Finding
 from bhyvesim.lint.rules import RULES, Severity
+from bhyvesim.report import tones
+from bhyvesim.report.fit import paragraph
 from bhyvesim.report.model import Column, Report, one_of
 from bhyvesim.report.scenario import escape_data, escape_property
+from bhyvesim.report.tones import Line, Part
 from bhyvesim.text import clean
 from bhyvesim.units import format_size
 
@@ -35,17 +38,24 @@ class Located(NamedTuple):
         return f"{self.source}:{self.line}:{self.column}"
 
 
-def plain(found: Sequence[Located]) -> str:
-    """A line a finding: ``file:line:col: severity CODE: message [endangers …]``."""
-    lines = []
+def lines(found: Sequence[Located], width: int | None) -> list[str]:
+    """A line a finding, or as many as it needs in *width*.
+
+    ``file:line:col: severity CODE: message [endangers …]``.
+    """
+    told: list[str] = []
     for located in found:
         f = located.finding
+        severity = f.severity.name.lower()
         revisions = f" [endangers {', '.join(f.revisions)}]" if f.revisions else ""
-        lines.append(
-            f"{clean(located.place)}: {f.severity.name.lower()} {f.rule.code} "
-            f"({f.rule.name}): {f.message}{revisions}\n"
-        )
-    return "".join(lines)
+        head = f"{clean(located.place)}: "
+        text = f"{severity} {f.rule.code} ({f.rule.name}): {f.message}{revisions}"
+        first, *rest = paragraph(text, width, head, "    ")
+        tone = tones.verdict(severity)
+        if tone:
+            first = Line(first, (Part(len(head), len(head) + len(severity), tone),))
+        told += [first, *rest]
+    return told
 
 
 def fleet(
@@ -62,7 +72,12 @@ def fleet(
         for source, memory, found in reviewed
     ]
     rows += [(source, "", "unreadable", "") for source in unread]
-    columns = (Column("FILE OR VM"), Column("MEMORY", True), Column("VERDICT"), Column("NOT ON"))
+    columns = (
+        Column("FILE OR VM"),
+        Column("MEMORY", True),
+        Column("VERDICT", tone=tones.verdict),
+        Column("NOT ON"),
+    )
     return Report(columns, tuple(rows), {}, notes=() if together is None else (together,))
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from bhyvesim.kernel.look.fsck import Finding
 from bhyvesim.report.fit import Page, paragraph, table
 from bhyvesim.report.model import Column
+from bhyvesim.report.tones import verdict
 
-_COLUMNS = (Column("VERDICT"), Column("KIND"), Column("FINDING"))
+_COLUMNS = (Column("VERDICT", tone=verdict), Column("KIND"), Column("FINDING"))
 
 
 @dataclass(frozen=True, slots=True)

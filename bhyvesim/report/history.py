@@ -13,13 +13,20 @@ from bhyvesim.host.rerun import Cause
 from bhyvesim.kernel.pte.format import PteFormat, pfn_of
 from bhyvesim.report.fit import Page, paragraph, table
 from bhyvesim.report.model import Column
+from bhyvesim.report.tones import BAD
+
+
+def _tone(came: str) -> str | None:
+    """Of what an event came to: bad where the kernel ended."""
+    return BAD if came.startswith(("panicked", "hung")) else None
+
 
 _COLUMNS = (
     Column("EVENT", True),
     Column("TIME"),
     Column("ACTION"),
     Column("STEPS"),
-    Column("CAME TO"),
+    Column("CAME TO", tone=_tone),
 )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from bhyvesim.report.fit import Page, paragraph, table
 from bhyvesim.report.model import Column
+from bhyvesim.report.tones import verdict
 
 POSSIBLE, RULED_OUT = "possible", "ruled out"
-_COLUMNS = (Column("KERNEL"), Column("VERDICT"), Column("BECAUSE"))
+_COLUMNS = (Column("KERNEL"), Column("VERDICT", tone=verdict), Column("BECAUSE"))
 _NONE = "no kernel that bhyvesim knows does all this"
 _SAFE = "safe: no kernel that is left panics or hangs at it"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 from bhyvesim.lint.review import Finding
-from bhyvesim.report import findings
+from bhyvesim.report import findings, tones
 from bhyvesim.report.model import Column, Note, Report, one_of
 from bhyvesim.units import format_size
 
@@ -71,7 +71,7 @@ def summary(
 ) -> Report:
     """A row a VM, and a row a file that could not be read."""
     columns = [Column("FILE"), Column("VM"), Column("MEMORY", True), Column("ROM", True)]
-    columns += [Column("VERDICT"), Column("NOT ON")] if reviewed else []
+    columns += [Column("VERDICT", tone=tones.verdict), Column("NOT ON")] if reviewed else []
     columns += [Column("OUTPUT")] if written else []
     record = ImportedAll(
         tuple(_record(row, reviewed) for row in rows), findings.reviewed(found).findings

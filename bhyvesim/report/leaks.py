@@ -13,9 +13,15 @@ from bhyvesim.kernel.machine import Machine
 from bhyvesim.prot import format_prot
 from bhyvesim.report.fit import Page, paragraph, table
 from bhyvesim.report.model import Column
+from bhyvesim.report.tones import verdict
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE, format_size
 
-_COLUMNS = (Column("WHAT"), Column("COUNT", True), Column("SIZE", True), Column("FOR"))
+_COLUMNS = (
+    Column("WHAT"),
+    Column("COUNT", True),
+    Column("SIZE", True),
+    Column("FOR", tone=verdict),
+)
 _NOBODY = "nobody: leaked"
 
 

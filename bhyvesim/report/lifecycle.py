@@ -10,6 +10,7 @@ from bhyvesim.kernel.gpt.access import FAULTS, Access
 from bhyvesim.kernel.results import Held, MachineState
 from bhyvesim.kernel.vmrun import VM_RUN_WORDS
 from bhyvesim.report.model import Column, Report, one_of
+from bhyvesim.report.tones import verdict
 from bhyvesim.vm import life
 from bhyvesim.vm.spec import VmSpec
 
@@ -143,7 +144,7 @@ def destroyed(outcomes: Sequence[Destroyed]) -> Report:
         (vm.name, vm.outcome, "" if vm.leaked is None else str(vm.leaked))
         for vm in record.destroyed
     )
-    columns = (Column("NAME"), Column("OUTCOME"), Column("LEAKED", True))
+    columns = (Column("NAME"), Column("OUTCOME", tone=verdict), Column("LEAKED", True))
     return Report(columns, rows, record)
 
 

@@ -68,7 +68,7 @@ def _lines(compared: Compared, width: int | None) -> Iterator[str]:
     for title, lines in (("it said", parted.said), ("its errors", parted.complaints)):
         if lines:
             yield f"{title}, at last:"
-            yield from (f"  {line}" for line in lines)
+            yield from (text for line in lines for text in paragraph(line, width, "  ", "    "))
     yield ""
     yield from replayable(parted).splitlines()
     yield ""

@@ -8,17 +8,18 @@ left out where they are None. The JSON Schemas are derived from the types of the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 
 from bhyvesim.text import clean, clean_json
 
 
 class Column(NamedTuple):
-    """A column's heading, and the alignment of its values."""
+    """A column's heading, the alignment of its values, and what they mean (see tones.py)."""
 
     name: str
     right: bool = False
+    tone: Callable[[str], str | None] | None = None
 
 
 class Note(NamedTuple):
@@ -73,7 +74,7 @@ class Report(NamedTuple):
 
     ``data`` is the record of it. ``exact``, when given, is the plain form to the byte;
     otherwise plain is the columns, aligned. ``empty`` is what a table without rows says,
-    ``notes`` are lines below the table.
+    ``notes`` are lines below the table. ``alike``: all columns but the first hold the same.
     """
 
     columns: tuple[Column, ...]
@@ -82,6 +83,7 @@ class Report(NamedTuple):
     exact: str | None = None
     empty: str = ""
     notes: tuple[str, ...] = ()
+    alike: bool = False
 
     def plain(self) -> str:
         """For pipes and files."""

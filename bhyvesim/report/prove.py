@@ -8,6 +8,7 @@ from typing import NamedTuple
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.report.fit import Page, paragraph
 from bhyvesim.report.model import Hex
+from bhyvesim.report.tones import BAD, GOOD, marked
 
 
 class FailingCause(NamedTuple):
@@ -66,7 +67,9 @@ def page(proof: Proof, searched: Searched) -> Page:
 def _lines(proof: Proof, searched: Searched, width: int) -> Iterator[str]:
     verdict = "holds: nothing goes wrong" if proof.holds else "does NOT hold"
     kernel = f"{proof.gpt} {build_name(proof.debug)}, {proof.npt.upper()}"
-    yield f"{kernel}, {proof.bound}: {verdict}"
+    first, *rest = paragraph(f"{kernel}, {proof.bound}: {verdict}", width)
+    yield marked(first, GOOD if proof.holds else BAD, "holds" if proof.holds else "does NOT hold")
+    yield from rest
     yield ""
     for head, *more in _told(proof, searched):
         yield from paragraph(head, width, "", "  ")

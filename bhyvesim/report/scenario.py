@@ -5,14 +5,21 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.report.fit import joined, packed, paragraph
 from bhyvesim.report.model import Column, Report
+from bhyvesim.report.tones import BAD, marked, verdict
 from bhyvesim.scenario.model import CellResult, CellSpec, Failure, Scenario
 from bhyvesim.text import clean
 
+_INDENT = " " * 12
+_PIPED = 100  # columns, for names of cells where nobody says how wide
+_FIRST = "(in the first cell; in others with other hex numbers)"
+_HEX = re.compile("0x[0-9a-f]+")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -29,8 +36,8 @@ def matrix(scenario: Scenario, results: Sequence[CellResult]) -> Report:
     table = tuple(
         (label, *(row.get(name, "") for name in revisions)) for label, row in rows.items()
     )
-    columns = (Column(""), *map(Column, revisions))
-    return Report(columns, table, scenario_record(scenario, results))
+    columns = (Column(""), *(Column(name, tone=verdict) for name in revisions))
+    return Report(columns, table, scenario_record(scenario, results), alike=True)
 
 
 def row_label(cell: CellSpec) -> str:
@@ -50,24 +57,71 @@ def _cell_text(result: CellResult) -> str:
     return result.outcome if result.passed else f"FAIL: {result.outcome}"
 
 
+def head(scenario: Scenario, width: int | None) -> list[str]:
+    """What stands above a scenario's table."""
+    return [*paragraph(f"{scenario.title} ({clean(scenario.source)})", width), ""]
+
+
 def failure_text(scenario: Scenario, result: CellResult) -> str:
     """The step, what was expected, what came, and how to see it again."""
-    failure = result.failure
+    return joined(failure_lines(scenario, [result], None), colour=False)
+
+
+def alike(results: Sequence[CellResult]) -> list[list[CellResult]]:
+    """The failures among a scenario's *results*, those together that differ in the cell alone.
+
+    Hex numbers do not count: entries and addresses are others on every kind of host.
+    """
+    groups: dict[Failure, list[CellResult]] = {}
+    for result in results:
+        failure = result.failure
+        if failure is not None:
+            kind = replace(failure, got=_HEX.sub("0x", failure.got))
+            groups.setdefault(kind, []).append(result)
+    return list(groups.values())
+
+
+def failure_lines(
+    scenario: Scenario, results: Sequence[CellResult], width: int | None
+) -> list[str]:
+    """:func:`failure_text` of cells that fail alike, which it names."""
+    failure = results[0].failure
     assert failure is not None
-    cell = scenario.cells[result.cell]
-    return (
-        f"FAIL {clean(scenario.title)} {clean(cell.name)}\n"
-        f"  step      {clean(failure.step)}\n"
-        f"  at        {clean(str(failure.place))}\n"
-        f"  expected  {clean(failure.expected)}\n"
-        f"  got       {clean(failure.got)}\n"
-        f"  again     {clean(reproduce(scenario, cell))}\n"
+    cells = [scenario.cells[result.cell] for result in results]
+    one = len(cells) == 1
+    which = f" {clean(cells[0].name)}" if one else f", {len(cells)} cells alike"
+    first, *rest = paragraph(f"FAIL {clean(scenario.title)}{which}", width, "", "    ")
+    lines: list[str] = [marked(first, BAD, "FAIL"), *rest]
+    if not one:
+        names = [cell.name for cell in cells]
+        lines += packed(
+            names, width or _PIPED, first="  cells     ", rest=_INDENT, between=", ", broken=","
+        )
+    for key, value in (
+        ("step", failure.step),
+        ("at", str(failure.place)),
+        ("expected", failure.expected),
+        ("got", failure.got),
+    ):
+        lines += paragraph(value, width, f"  {key:<10}", _INDENT)
+    if len({result.failure for result in results}) > 1:
+        lines += paragraph(_FIRST, width, _INDENT, _INDENT)
+    words = _again(scenario, cells[0])
+    if width is None:
+        return [*lines, f"  again     {clean(' '.join(words))}"]
+    return lines + packed(
+        words, width, first="  again     ", rest=_INDENT, between=" ", broken=" \\"
     )
 
 
 def reproduce(scenario: Scenario, cell: CellSpec) -> str:
     """The command that runs this cell alone."""
-    return f"bhyvesim run {shlex.quote(scenario.source)} -k {shlex.quote(cell.name)}"
+    return " ".join(_again(scenario, cell))
+
+
+def _again(scenario: Scenario, cell: CellSpec) -> list[str]:
+    """:func:`reproduce`, the words that belong together together."""
+    return ["bhyvesim run", shlex.quote(scenario.source), f"-k {shlex.quote(cell.name)}"]
 
 
 class FailedStep(NamedTuple):

@@ -1,36 +1,23 @@
-"""Reports for a terminal, drawn by rich."""
+"""Reports for a terminal, in its width."""
 
 from __future__ import annotations
 
-from typing import TextIO
-
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, JustifyMethod
-from rich.table import Table
-from rich.text import Text
-
+from bhyvesim.report.fit import paragraph, table
 from bhyvesim.report.model import Report
 
-_WIDE = 10_000  # columns; nothing we print is wider
+
+def rule_in(encoding: str | None) -> str:
+    """What a rule is drawn with where text is encoded so."""
+    return "─" if "utf" in (encoding or "").lower() else "-"
 
 
-def console(stream: TextIO, width: int | None = None) -> Console:
-    """A console that takes text as it is: ``[bootrom]`` is not markup."""
-    return Console(file=stream, markup=False, highlight=False, emoji=False, width=width)
-
-
-def draw(report: Report, stream: TextIO) -> None:
-    """Print *report* as a table as wide as it needs; no value is shortened or wrapped."""
+def lines(report: Report, width: int | None, rule: str) -> list[str]:
+    """*report* as a table that fits, its notes below; with a rule where a person reads it."""
     if not report.rows:
-        console(stream, _WIDE).print(Text(report.empty))
-        return
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column in report.columns:
-        justify: JustifyMethod = "right" if column.right else "left"
-        table.add_column(Text(column.name), justify=justify, no_wrap=True)
-    for row in report.clean_rows():
-        table.add_row(*map(Text, row))
-    width = console(stream, _WIDE).measure(table).maximum
-    console(stream, width).print(table)
-    for note in report.notes:
-        stream.write(f"{note}\n")
+        return paragraph(report.empty, width)
+    if width is None:
+        rule = ""
+    shown = table(report.columns, report.rows, width, alike=report.alike, rule=rule)
+    notes = [line for note in report.notes for line in paragraph(note, width)]
+    apart = [""] if notes and "" in shown else []  # below records or several tables
+    return [*shown, *apart, *notes]

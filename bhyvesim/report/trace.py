@@ -12,6 +12,7 @@ from bhyvesim.errors import Frame
 from bhyvesim.kernel.calls import Firing
 from bhyvesim.ops.ioctls import Create
 from bhyvesim.ops.operation import Operation
+from bhyvesim.report.fit import paragraph
 from bhyvesim.trace.aggregate import Aggregation, TooManyKeys
 from bhyvesim.trace.probe import Probe
 from bhyvesim.trace.select import NO_CALLER, Selection, part, step_of
@@ -210,16 +211,21 @@ class Replay:
         self._write(json_line(operation.record()) + "\n")
 
 
-def listed(probes: Iterable[Probe], *, as_json: bool) -> Iterator[str]:
-    """The lines of `trace -l`."""
+def listed(probes: Iterable[Probe], width: int | None, *, as_json: bool) -> Iterator[str]:
+    """The lines of `trace -l`; signatures stand below the names where *width* is too narrow."""
     rows = [TraceProbe(*probe.fields, str(probe.function)) for probe in probes]
     if as_json:
         yield from map(compact, rows)
         return
     names = [":".join((row.provider, row.module, row.function, row.name)) for row in rows]
-    width = max(map(len, names), default=0)
+    left = max(map(len, names), default=0)
+    beside = [f"{name:<{left}}  {row.signature}" for name, row in zip(names, rows, strict=True)]
+    if width is None or max(map(len, beside), default=0) <= width:
+        yield from beside
+        return
     for name, row in zip(names, rows, strict=True):
-        yield f"{name:<{width}}  {row.signature}"
+        yield name
+        yield from paragraph(row.signature, width, "    ", "      ")
 
 
 def compact(record: DataclassInstance) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, NamedTuple
 
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.report.model import Column, Report, one_of
+from bhyvesim.report.tones import outcome, verdict
 from bhyvesim.scenario.verdict import REBOOTS, Verdict
 from bhyvesim.units import format_size
 from bhyvesim.values import Value
@@ -99,12 +100,15 @@ def one_vm(
 ) -> Report:
     """A row a kernel."""
     rows = []
-    for verdict in found:
-        drift = verdict.drift
+    for each in found:
+        drift = each.drift
         remark = f"page counter off by {drift:+d} after {REBOOTS} reboots" if drift else ""
-        because = "" if verdict.safe else verdict.outcome
-        rows.append((verdict.kernel.name, _word(verdict.safe), because, remark))
-    columns = tuple(map(Column, ("KERNEL", "VERDICT", "BECAUSE", "REMARK")))
+        because = "" if each.safe else each.outcome
+        rows.append((each.kernel.name, _word(each.safe), because, remark))
+    columns = (
+        *(Column("KERNEL"), Column("VERDICT", tone=verdict)),
+        *map(Column, ("BECAUSE", "REMARK")),
+    )
     notes = (*_notes(found, cpu_taken), *room)
     record = Matrix(source, tuple(map(_record, found)), notes)
     return Report(columns, tuple(rows), record, notes=notes)
@@ -113,7 +117,12 @@ def one_vm(
 def fleet(judged: Sequence[Judged], *, cpu_taken: bool, room: Sequence[str] = ()) -> Report:
     """A row a VM: on which kernels it is not safe, and why."""
     rows = tuple((j.source, _memory(j), j.verdict, _not_on(j.verdicts)) for j in judged)
-    columns = (Column("FILE OR VM"), Column("MEMORY", True), Column("VERDICT"), Column("NOT ON"))
+    columns = (
+        Column("FILE OR VM"),
+        Column("MEMORY", True),
+        Column("VERDICT", tone=verdict),
+        Column("NOT ON"),
+    )
     notes = (*_notes([v for j in judged for v in j.verdicts], cpu_taken), *room)
     vms = tuple(FleetVm(*_common(j)) for j in judged)
     return Report(columns, rows, FleetMatrix(vms, notes), notes=notes)
@@ -132,9 +141,9 @@ def rollout(
     columns = (
         Column("FILE OR VM"),
         Column("MEMORY", True),
-        Column(old),
-        Column(new),
-        Column("CHANGE"),
+        Column(old, tone=outcome),
+        Column(new, tone=outcome),
+        Column("CHANGE", tone=verdict),
     )
     notes = (*_notes([v for j in judged for v in j.verdicts], cpu_taken), *room)
     return Report(columns, tuple(rows), Rollout(old, new, tuple(vms), notes), notes=notes)

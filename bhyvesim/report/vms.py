@@ -8,7 +8,8 @@ from typing import Annotated, NamedTuple
 from bhyvesim.kernel.calls import build_name
 from bhyvesim.kernel.results import MachineState
 from bhyvesim.report.model import Column, Report, one_of
-from bhyvesim.units import format_size
+from bhyvesim.report.tones import verdict
+from bhyvesim.units import PAGE_SHIFT, format_size
 
 State = Annotated[
     str,
@@ -44,13 +45,13 @@ def listed(vms: Sequence[ListedVm]) -> Report:
             f"{vm.gpt} {build_name(vm.debug)}",
             vm.cpu,
             format_size(vm.memory),
-            str(vm.resident),
+            format_size(vm.resident << PAGE_SHIFT),
         )
         for vm in vms
     )
     columns = (
         Column("NAME"),
-        Column("STATE"),
+        Column("STATE", tone=verdict),
         Column("KERNEL"),
         Column("CPU"),
         Column("MEMORY", True),

@@ -15,6 +15,7 @@ from bhyvesim.kernel.pte.format import pfn_of
 from bhyvesim.prot import format_prot
 from bhyvesim.report.fit import Page, named, paragraph, table
 from bhyvesim.report.model import Column
+from bhyvesim.report.tones import BAD, GOOD
 from bhyvesim.units import PAGE_SHIFT, PAGE_SIZE
 
 _COLUMNS = (
@@ -186,7 +187,12 @@ def _lines(title: str, walk: Walk, machine: Machine, width: int | None) -> list[
     return lines + named(
         [(_WORDS[a.access], f"{'yes' if a.allowed else 'no'}: {a.why}") for a in walk.accesses],
         width,
+        _allowed,
     )
+
+
+def _allowed(told: str) -> str:
+    return GOOD if told.startswith("yes") else BAD
 
 
 def _told_memmap(memmap: WalkMemmap | None) -> list[tuple[str, str]]:

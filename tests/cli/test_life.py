@@ -105,10 +105,20 @@ def test_a_warning_kernel_logs_and_goes_on(cli, vm_file):
     cli("create", "--config", path)
     status, _, err = cli("reboot")
     assert status == 0
-    failed = [line for line in err.splitlines() if "assertion failed" in line]
-    assert len(failed) == 511
+    *failed, more = err.splitlines()[:4]
+    assert ["assertion failed" in line for line in failed] == [True] * 3
     assert "[gpa 0x100001000, level 1, index 1, pte " in failed[0]
     assert failed[0].endswith("] in vmm_gpt_vacate_entry(gpa 0x100000000)")
+    assert more == "bhyvesim: and 508 more, entries 4 to 511 (--verbose)"
+
+
+def test_a_warning_kernel_tells_all_when_asked(cli, vm_file):
+    path = vm_file("name: w\nmemory: 4G\nkernel: {gpt: 13932, assertions: warn}\n")
+    cli("create", "--config", path)
+    err = cli("--verbose", "reboot").err
+    failed = [line for line in err.splitlines() if "assertion failed" in line]
+    assert len(failed) == 511
+    assert len(set(failed)) == 511
 
 
 def test_create_refuses_a_taken_name(cli, config):

@@ -135,7 +135,8 @@ def test_an_expectation_that_cannot_be_looked_at_fails_its_cell_alone(cli, vm_fi
     text = HEAD + PAGE + "steps: [{create: , expect: {contents: {segment: 3, value: 1}}}]\n"
     status, out, err = cli("run", vm_file(text), "--jobs", jobs)
     assert (status, err) == (1, "bhyvesim: 12 cells, 12 failed\n")
-    assert out.count("  got       there is no segment 3\n") == 12
+    assert "FAIL t, 12 cells alike\n" in out
+    assert out.count("  got       there is no segment 3\n") == 1
 
 
 def test_what_is_expected_of_an_answer_that_never_came_fails(run):
@@ -170,3 +171,26 @@ steps:
     assert outcome("{lost: 1, fsck: [counter]}") is None
     assert outcome("{lost: 1, fsck: []}") == ("fsck: nothing", "fsck: counter")
     assert outcome("{lost: 0}") == ("lost: 0", "lost: 1")
+
+
+def test_failures_that_differ_in_hex_numbers_alone_are_told_once(cli, vm_file):
+    text = (
+        "title: t\nvm: {name: v, memory: 4G}\n"
+        "matrix: {gpt: ['13932'], debug: [true], cpu: [amd, intel]}\nsteps: [create, reboot]\n"
+    )
+    status, out, _ = cli("run", vm_file(text), "--jobs", "1")
+    assert status == 1
+    assert out.count("FAIL t, 2 cells alike\n") == 1
+    assert "cells     [gpt=13932,debug=true,cpu=amd], [gpt=13932,debug=true,cpu=intel]\n" in out
+    assert out.count("  got       panic in vmm_gpt_vacate_entry") == 1
+    assert "            (in the first cell; in others with other hex numbers)\n" in out
+
+
+def test_failures_that_differ_in_what_came_are_told_apart(cli, vm_file):
+    text = (
+        "title: t\nvm: {name: v, memory: 4G}\n"
+        "matrix: {gpt: ['13932'], debug: [true, false], cpu: [amd]}\nsteps: [create, reboot]\n"
+    )
+    out = cli("run", vm_file(text), "--jobs", "1").out
+    assert out.count("\nFAIL t [gpt=13932") == 2
+    assert "alike" not in out

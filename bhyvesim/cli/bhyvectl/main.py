@@ -8,13 +8,17 @@ fastest thing that bhyvesim does.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from bhyvesim.cli.bhyvectl.getopt import OptionError, parse
 from bhyvesim.cli.bhyvectl.options import SIMULATED, TABLE
 from bhyvesim.cli.session import FORMATS, Format, Session
+from bhyvesim.cli.streams import COLOURS, choose_colour
 from bhyvesim.errors import UsageError
 from bhyvesim.report.memory import memory_map, segments
 from bhyvesim.store.maps import Maps, decode_maps, decoding
+
+Word = TypeVar("Word", bound=str)
 
 # Ours, beside bhyvectl's: never abbreviated, so that they make nothing ambiguous.
 OURS = {
@@ -23,6 +27,7 @@ OURS = {
     "at": True,
     "crash": True,
     "revision-file": True,
+    "color": True,
     "replace": False,
     "graph": False,
     "quiet": False,
@@ -30,6 +35,8 @@ OURS = {
 _CHANGING = frozenset(
     ("create", "set-mem", "pause", "resume", "force-reset", "force-poweroff", "destroy")
 )
+# What asks for nothing by itself: bhyvectl opens the VM then, and that may fail.
+_ASKS_NOTHING = {"vm", "cpu", "format", "quiet", "revision-file", "color", "at", "crash"}
 # Options of the subcommands' root, which therefore do not decide for bhyvectl's manner.
 _ROOT_OPTIONS = ("--help", "--version", "--quiet", "--verbose")
 
@@ -46,9 +53,9 @@ def is_bhyvectl_style(argv: Sequence[str]) -> bool:
         elif word.startswith("--vm="):
             seen_vm = True
             i += 1
-        elif word == "--revision-file":
+        elif word in ("--revision-file", "--color"):
             i += 2
-        elif word.startswith("--revision-file=") or word in ("--quiet", "--verbose"):
+        elif word.startswith(("--revision-file=", "--color=")) or word in ("--quiet", "--verbose"):
             i += 1
         else:
             return word.startswith("--") and word not in _ROOT_OPTIONS
@@ -67,7 +74,9 @@ def main(argv: Sequence[str], session: Session) -> int:
         from bhyvesim import revision_file
 
         revision_file.read(options["revision-file"])
-    fmt = _format(options.get("format"))
+    if "color" in options:
+        choose_colour(_choice("color", options["color"], COLOURS))
+    fmt = _choice("format", options["format"], FORMATS) if "format" in options else None
     if "graph" in options and fmt == "json":
         raise UsageError("--graph is a picture: expected --format=plain or --format=table")
     if "create" in options:
@@ -110,13 +119,11 @@ def _check_looks_only(options: dict[str, str]) -> None:
             raise UsageError(f"--{name} with --at or --crash: the past cannot be changed")
 
 
-def _format(value: str | None) -> Format | None:
-    for known in FORMATS:
+def _choice(name: str, value: str, words: Sequence[Word]) -> Word:
+    for known in words:
         if value == known:
             return known
-    if value is None:
-        return None
-    raise UsageError(f"--format={value[:40]!r}: expected one of {', '.join(FORMATS)}")
+    raise UsageError(f"--{name}={value[:40]!r}: expected one of {', '.join(words)}")
 
 
 def _atoi(text: str) -> int:
@@ -153,8 +160,8 @@ def _create(session: Session, options: dict[str, str]) -> None:
 def _show_maps(session: Session, options: dict[str, str], fmt: Format | None) -> None:
     wanted = options.keys() & {"get-memseg", "get-memmap", "get-lowmem", "get-highmem"}
     if not wanted:
-        if not options.keys() - {"vm", "cpu", "format", "quiet", "revision-file", "at", "crash"}:
-            session.stored()  # bhyvectl opens the VM, and that may fail
+        if not options.keys() - _ASKS_NOTHING:
+            session.stored()
         return
     maps = _maps(session)
     if "get-memseg" in wanted:
@@ -175,12 +182,13 @@ def _draw(maps: Maps, fmt: Format | None) -> None:
     """The memory map as a picture: as wide as the terminal; elsewhere, in ASCII for 80 columns."""
     import sys
 
-    from bhyvesim.cli.pages import PIPED, usual, width
+    from bhyvesim.cli.pages import usual, width
+    from bhyvesim.cli.streams import UNKNOWN_WIDTH
     from bhyvesim.report.graph import ASCII, BLOCKS, memory_graph
 
     pretty = (fmt or usual("table")) == "table"
     marks = BLOCKS if pretty and "utf" in (sys.stdout.encoding or "").lower() else ASCII
-    lines = memory_graph(maps.segs, maps.memmaps, width() if pretty else PIPED, marks)
+    lines = memory_graph(maps.segs, maps.memmaps, width() if pretty else UNKNOWN_WIDTH, marks)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))
     sys.stdout.flush()
 

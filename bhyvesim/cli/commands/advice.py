@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 
 import click
 
 from bhyvesim.cli.fleet import Subject, gather, report_unread, room_for, together_short
+from bhyvesim.cli.pages import write
 from bhyvesim.cli.params import (
     fleet_arguments,
     revision_option,
@@ -22,7 +22,8 @@ from bhyvesim.lint.review import by_place, review
 from bhyvesim.lint.room import Room
 from bhyvesim.lint.rules import RULES, Severity
 from bhyvesim.report import findings
-from bhyvesim.report.explain import explained
+from bhyvesim.report.explain import explain_lines, explained
+from bhyvesim.report.fit import paragraph
 from bhyvesim.report.model import document
 from bhyvesim.store.dumps import read_crash
 
@@ -35,7 +36,6 @@ _LEVELS = {"note": 1, "warning": 2, "error": 3, "never": 4}
     "--format",
     "fmt",
     type=click.Choice(("plain", "json", "github", "sarif")),
-    default="plain",
     help="How to print the findings.",
 )
 @click.option(
@@ -51,7 +51,7 @@ def check(
     paths: tuple[str, ...],
     names: tuple[str, ...],
     everything: bool,
-    fmt: str,
+    fmt: str | None,
     fail_on: str,
 ) -> int:
     """Review VM descriptions without running them.
@@ -67,6 +67,7 @@ def check(
     reviews = [(vm, _review(vm, room)) for vm in fleet.vms]
     found = [located for _, locateds in reviews for located in locateds]
     report_unread(session, fleet)
+    text = ""
     if fmt == "json":
         unread = [(unread.source, str(unread.error)) for unread in fleet.unread]
         text = document(findings.reviewed(found, unread))
@@ -75,16 +76,15 @@ def check(
     elif fmt == "sarif":
         text = findings.sarif(found)
     else:
-        text = findings.plain(found)
+        write(lambda width: findings.lines(found, width), fmt)
     sys.stdout.write(text)
-    if fmt == "plain" and not fleet.single:
+    if fmt in (None, "plain") and not fleet.single:
         rows = [(vm.source, vm.spec.memory, [f.finding for f in mine]) for vm, mine in reviews]
-        if text:
+        if found:
             sys.stdout.write("\n")
         together = together_short(fleet, room)
-        session.emit(
-            findings.fleet(rows, [unread.source for unread in fleet.unread], together), None
-        )
+        unread_files = [unread.source for unread in fleet.unread]
+        session.emit(findings.fleet(rows, unread_files, together), "plain" if fmt else None)
     if fleet.unread:
         total = len(fleet.vms) + len(fleet.unread)
         session.warn(f"{len(fleet.unread)} of {total} files could not be read")
@@ -111,11 +111,11 @@ def _review(vm: Subject, room: Room | None) -> list[findings.Located]:
 
 @click.command()
 @click.argument("subject", metavar="[CRASH|CODE]", required=False)
-@click.option("--format", "fmt", type=click.Choice(("plain", "json")), default="plain")
+@click.option("--format", "fmt", type=click.Choice(("plain", "json")))
 @vm_option
 @revision_option
 @click.pass_obj
-def explain(session: Session, subject: str | None, fmt: str) -> None:
+def explain(session: Session, subject: str | None, fmt: str | None) -> None:
     """Explain a panic with the numbers of its case, or a code of 'check'.
 
     A CODE is one that 'check' prints, or revision-14042 and the like. CRASH is the id of
@@ -125,7 +125,7 @@ def explain(session: Session, subject: str | None, fmt: str) -> None:
         _tell(fmt, read_dump_file(subject), None)
         return
     if subject is not None and not subject.isdigit():
-        _explain_code(subject)
+        _explain_code(subject, fmt)
         return
     with session.store.reading() as transaction:
         if subject is not None:
@@ -141,24 +141,23 @@ def explain(session: Session, subject: str | None, fmt: str) -> None:
     _tell(fmt, dump, row.id)
 
 
-def _tell(fmt: str, dump: CrashDump, number: int | None) -> None:
-    told = explained(dump, number)
+def _tell(fmt: str | None, dump: CrashDump, number: int | None) -> None:
     if fmt == "json":
-        sys.stdout.write(document(told))
+        sys.stdout.write(document(explained(dump, number)))
     else:
-        sys.stdout.write(told.text if number is None else f"crash {number}: {told.text}")
+        write(lambda width: explain_lines(dump, number, width), fmt)
 
 
-def _explain_code(code: str) -> None:
+def _explain_code(code: str, fmt: str | None) -> None:
     revision = REVISIONS.get(code.removeprefix("revision-"))
     if revision is not None:
-        sys.stdout.write(f"revision {revision.name} ({revision.date}): {revision.summary}\n")
-        sys.stdout.write(f"known: {revision.known}\n")
+        known = f"revision {revision.name} ({revision.date}): {revision.summary}"
+        told = (known, f"known: {revision.known}")
+        write(lambda width: [line for text in told for line in paragraph(text, width)], fmt)
         return
     rule = RULES.get(code.upper())
     if rule is None:
         known = ", ".join(RULES)
         raise UsageError(f"{code[:40]!r} explains nothing: expected a crash id, or one of {known}")
-    sys.stdout.write(
-        f"{rule.code} ({rule.name}): {rule.summary}\n\n{textwrap.fill(rule.why, 78)}\n"
-    )
+    head = f"{rule.code} ({rule.name}): {rule.summary}"
+    write(lambda w: [*paragraph(head, w), "", *paragraph(rule.why, min(w or 78, 78))], fmt)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 
 import click
 
 from bhyvesim.cli.files import write_whole
 from bhyvesim.cli.group import Group
+from bhyvesim.cli.pages import write
 from bhyvesim.cli.params import (
     format_option,
     revision_option,
 )
 from bhyvesim.cli.session import Format, Session
+from bhyvesim.cli.streams import colour_is_asked_for
 from bhyvesim.cli.subject import crash_dump, read_dump_file
 from bhyvesim.errors import Refused
 from bhyvesim.report import crash as layouts
@@ -50,13 +53,12 @@ def list_crashes(session: Session, fmt: Format | None) -> None:
     "--format",
     "fmt",
     type=click.Choice(("plain", "console", "fma", "mdb", "json")),
-    default="plain",
     help="console (plain): the panic and its stack. fma: the fault record of fmdump -Vp. "
     "mdb: ::status and $C. json: everything, the machine's state included.",
 )
 @revision_option
 @click.pass_obj
-def show(session: Session, which: str | None, fmt: str) -> None:
+def show(session: Session, which: str | None, fmt: str | None) -> None:
     """Show a crash dump, the latest without an ID.
 
     A FILE has a slash in its name, or ends in .dump.
@@ -69,9 +71,21 @@ def show(session: Session, which: str | None, fmt: str) -> None:
         text = layouts.mdb(crash)
     elif fmt == "json":
         text = document(layouts.record(crash))
+    elif fmt is None and (sys.stdout.isatty() or colour_is_asked_for()):
+        write(partial(_screen, crash, number), fmt)
+        return
     else:
         text = layouts.console(crash)
     sys.stdout.write(text)
+
+
+def _screen(crash: layouts.Crash, number: int | None, width: int | None) -> list[str]:
+    from bhyvesim.report.panic import next_steps, screen
+
+    lines = screen(crash, width)
+    if width is None or number is None:
+        return lines
+    return [*lines, "", *next_steps(number, width, shown=True)]
 
 
 @crash.command("export")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bhyvesim.cli.pages import show_diff
+from bhyvesim.cli.pages import show
 from bhyvesim.cli.params import format_option, revision_option, vm_option
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.cli.subject import Subject, of_machine, subject, subject_of
@@ -40,7 +40,7 @@ def diff(
         return _on_two_kernels(session, on, fmt)
     before, after = _two(session, one, other)
     found = changes(before.machine, after.machine)
-    show_diff(difference(before.label, after.label, before.machine.npt, found), fmt)
+    show(difference(before.label, after.label, before.machine.npt, found), fmt)
     return 1 if found.any else 0
 
 
@@ -85,5 +85,5 @@ def _on_two_kernels(session: Session, on: str, fmt: Format | None) -> int:
     steps = on_two_kernels(history, names[0], names[1], watched)
     npt = history.past(history.after(history.events[0])).machine.npt
     page = compared(history.name, names[0], names[1], npt, steps)
-    show_diff(page, fmt)
+    show(page, fmt)
     return 1 if any(step.differs for step in steps) else 0

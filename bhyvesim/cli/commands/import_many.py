@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 
 from bhyvesim.cli.files import file_size, label_of, read_bytes, write_text
+from bhyvesim.cli.pages import write
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.config.importers.draft import Draft, Found, meaningless
 from bhyvesim.config.importers.sniff import choose, find
@@ -143,7 +143,7 @@ class Batch:
         if self.ignored and not self.session.verbose:
             self.session.note(meaningless(self.ignored))
         if fmt != "json" and self.found:
-            sys.stdout.write(findings.plain(self.found) + "\n")
+            write(lambda width: [*findings.lines(self.found, width), ""], fmt)
         written = self.output is not None
         self.session.emit(summary(self.rows, self.found, reviewed=self.check, written=written), fmt)
         failed = sum(row.error is not None for row in self.rows)

@@ -24,7 +24,11 @@ def _set_verbose(ctx: click.Context, param: click.Parameter, wanted: bool) -> No
     "sources", metavar="FILES-OR-FOLDERS...", type=click.Path(), nargs=-1, required=True
 )
 @click.option(
-    "--from", "kind", type=click.Choice(tuple(KINDS)), help="What they are; else their text tells."
+    "--from",
+    "kind",
+    metavar="KIND",
+    type=click.Choice(tuple(KINDS)),
+    help=f"What they are; else their text tells. One of {', '.join(KINDS)}.",
 )
 @click.option(
     "-o",

@@ -16,7 +16,7 @@ from bhyvesim.store.rows import Damaged, VmRow
 @format_option
 @click.pass_obj
 def list_vms(session: Session, fmt: Format | None) -> int:
-    """List the VMs: state, kernel, memory, resident pages.
+    """List the VMs: state, kernel, memory, and what of it is resident.
 
     One whose state is damaged is said on standard error; the exit status is then 4.
     """

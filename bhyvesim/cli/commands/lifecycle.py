@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 import click
@@ -19,6 +21,7 @@ from bhyvesim.cli.params import (
     vm_option,
 )
 from bhyvesim.cli.session import Format, Session
+from bhyvesim.cli.streams import UNKNOWN_WIDTH
 from bhyvesim.errors import HostStopped
 from bhyvesim.host.host import Created, Destroyed, Done, Rebooted, Stopped
 from bhyvesim.kernel.calls import Warned, build_name
@@ -30,6 +33,8 @@ from bhyvesim.report import lifecycle as layouts
 from bhyvesim.units import PAGE_SHIFT, format_size
 from bhyvesim.vm.life import Booted, touching
 from bhyvesim.vm.spec import TouchSpec
+
+_SHOWN = 3  # of warnings that are alike
 
 
 @click.command()
@@ -230,28 +235,64 @@ def say_stopped(session: Session, stopped: HostStopped) -> None:
     assert isinstance(stopped, Stopped)
     say_warnings(session, stopped.warnings)
     dump, number = stopped.dump, stopped.crash_id
-    click.echo(crash.console(crash.Crash(number, dump)), err=True)
+    if session.for_a_person:
+        from bhyvesim.report import panic
+
+        session.say_lines(lambda width: [*panic.screen(crash.Crash(number, dump), width), ""])
+    else:
+        click.echo(crash.console(crash.Crash(number, dump)), err=True)
     if session.dry_run:
         did = "hang" if dump.hung else "panic"
         session.warn(f"dry run: {dump.vm} would {did} during {dump.operation}; nothing was stored")
+    elif sys.stderr.isatty():
+        session.warn(f"{stopped}; its dump is crash {number}", bad=stopped.state)
+        session.say_lines(lambda width: panic.next_steps(number, width or UNKNOWN_WIDTH))
     else:
         session.warn(
             f"{stopped}; its dump is crash {number}: see 'bhyvesim explain {number}' and "
-            f"'bhyvesim crash show {number}'"
+            f"'bhyvesim crash show {number}'",
+            bad=stopped.state,
         )
 
 
 def say_warnings(session: Session, warnings: Sequence[Warned]) -> None:
-    """The assertions that a warning kernel let pass, with their detail."""
-    for warned in warnings:
-        detail = ", ".join(
-            f"{key} {value}" if key in ("level", "index") else f"{key} {value:#x}"
-            for key, value in warned.facts.items()
-        )
-        pages = f", and {warned.times - 1} more pages alike" if warned.times > 1 else ""
-        frame = warned.stack[0]
-        asked = ", ".join(f"{name} {value:#x}" for name, value in frame.named().items())
-        session.note(f"{warned.message} [{detail}{pages}] in {frame.function}({asked})")
+    """The assertions that a warning kernel let pass, with their detail.
+
+    Of neighbours that differ in their numbers alone the first few, and how many more; with
+    --verbose all.
+    """
+    for _, group in groupby(warnings, _kind):
+        alike = list(group)
+        shown = alike if session.verbose or len(alike) <= _SHOWN + 1 else alike[:_SHOWN]
+        for warned in shown:
+            session.note(_told(warned))
+        if rest := alike[len(shown) :]:
+            session.note(f"and {len(rest)} more{_span(rest)} (--verbose)")
+
+
+def _kind(warned: Warned) -> tuple[str, str, tuple[tuple[str, int], ...]]:
+    """What an assertion says besides values, and the call that it failed in."""
+    frame = warned.stack[0]
+    expression, _, place = warned.message.rpartition(", file: ")
+    return expression.partition(" (0x")[0] + place, frame.function, tuple(frame.named().items())
+
+
+def _told(warned: Warned) -> str:
+    detail = ", ".join(
+        f"{key} {value}" if key in ("level", "index") else f"{key} {value:#x}"
+        for key, value in warned.facts.items()
+    )
+    pages = f", and {warned.times - 1} more pages alike" if warned.times > 1 else ""
+    frame = warned.stack[0]
+    asked = ", ".join(f"{name} {value:#x}" for name, value in frame.named().items())
+    return f"{warned.message} [{detail}{pages}] in {frame.function}({asked})"
+
+
+def _span(warnings: Sequence[Warned]) -> str:
+    """Which entries of their table they are of, where that is known."""
+    if not all("index" in warned.facts for warned in warnings):
+        return ""
+    return f", entries {warnings[0].facts['index']} to {warnings[-1].facts['index']}"
 
 
 def say_created(session: Session, created: Created) -> None:

@@ -183,7 +183,7 @@ def _watched(total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn,
     )
 
-    from bhyvesim.report.table import console
+    from bhyvesim.cli.progress import console
 
     columns = (TextColumn("shapes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console(sys.stderr), transient=True) as bar:

@@ -13,11 +13,13 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 import click
 
 from bhyvesim.cli.files import label_of
+from bhyvesim.cli.pages import fitting
 from bhyvesim.cli.params import REVISION, format_option, revision_option
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.cli.streams import reader_is_gone
 from bhyvesim.errors import BadValue, UsageError
 from bhyvesim.ops.replay import Replayer, parse_line
+from bhyvesim.text import clean
 
 if TYPE_CHECKING:
     from gzip import GzipFile
@@ -89,7 +91,7 @@ def _run_line(
             if checker is None:
                 sys.stdout.write(_compact(got) + "\n")
             elif expected is not None:
-                checker.compare(f"{path}:{number}: operation {i + 1}", op, expected, got)
+                checker.compare(f"{clean(path)}:{number}: operation {i + 1}", op, expected, got)
     except BadValue as error:
         sys.stdout.flush()
         raise UsageError(f"{path}:{number}: {error}") from None
@@ -107,13 +109,14 @@ class _Checker:
             return
         self.different += 1
         if self.different <= _SHOWN:
+            write = fitting(sys.stdout)
             for line in (
                 f"{where}:",
                 f"  op        {_compact(op)}",
                 f"  expected  {_compact(expected)}",
                 f"  got       {_compact(got)}",
             ):
-                print(line)
+                write(f"{line}\n")
 
     def summary(self) -> int:
         if not self.compared:
@@ -201,7 +204,7 @@ def _progress(path: str, file: IO[bytes] | None, *, quiet: bool) -> Iterator[Cal
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from bhyvesim.report.table import console
+    from bhyvesim.cli.progress import console
 
     columns = (TextColumn(os.path.basename(path), markup=False), BarColumn(), DownloadColumn())
     bar = Progress(*columns, TimeRemainingColumn(), console=console(sys.stderr), transient=True)

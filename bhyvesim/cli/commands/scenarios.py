@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 
 import click
 
 from bhyvesim.cli.files import read_bytes, write_text
+from bhyvesim.cli.pages import write
 from bhyvesim.cli.params import (
     format_option,
     revision_option,
@@ -26,7 +28,6 @@ from bhyvesim.scenario.cell import run_cell
 from bhyvesim.scenario.discover import looks_like_a_scenario
 from bhyvesim.scenario.many import run_cells
 from bhyvesim.scenario.model import CellResult, Scenario
-from bhyvesim.text import clean
 from bhyvesim.workers import WorkerDied
 
 
@@ -148,7 +149,7 @@ def _progress(total: int) -> Iterator[Callable[[CellResult], None]]:
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from bhyvesim.report.table import console
+    from bhyvesim.cli.progress import console
 
     failed = 0
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
@@ -177,13 +178,14 @@ def _report(
         mine = [result for result in results if result.scenario == i]
         if not mine:
             continue
-        sys.stdout.write(f"{clean(scenario.title)} ({clean(scenario.source)})\n\n")
+        write(partial(layouts.head, scenario), fmt)
         session.emit(layouts.matrix(scenario, mine), fmt)
         sys.stdout.write("\n")
+        for group in layouts.alike(mine):
+            write(partial(layouts.failure_lines, scenario, group), fmt)
+            sys.stdout.write("\n")
         for result in mine:
-            if result.failure is not None:
-                sys.stdout.write(layouts.failure_text(scenario, result) + "\n")
-                if os.environ.get("GITHUB_ACTIONS"):
-                    cell = scenario.cells[result.cell]
-                    sys.stdout.write(layouts.github(scenario, result.failure, cell))
+            if result.failure is not None and os.environ.get("GITHUB_ACTIONS"):
+                cell = scenario.cells[result.cell]
+                sys.stdout.write(layouts.github(scenario, result.failure, cell))
     sys.stdout.flush()

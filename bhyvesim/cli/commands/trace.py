@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 import click
 
+from bhyvesim.cli.pages import fitting, write
 from bhyvesim.cli.params import REVISION, Parsed, revision_option, vm_option
 from bhyvesim.cli.session import Session
 from bhyvesim.cli.streams import aside
@@ -212,14 +213,14 @@ def _check_argument(
 def _tracer(
     selection: Selection, aggregation: Aggregation | None, fmt: str, *, stack: bool
 ) -> layouts.Tracer:
-    write = sys.stdout.write
+    out = fitting(sys.stdout) if fmt == "plain" else sys.stdout.write
     if aggregation is not None:
-        return layouts.Aggregated(write, selection, aggregation, as_json=fmt == "jsonl")
+        return layouts.Aggregated(out, selection, aggregation, as_json=fmt == "jsonl")
     if fmt == "perfetto":
-        return Perfetto(write, selection)
+        return Perfetto(out, selection)
     if fmt == "jsonl":
-        return layouts.Lines(write, selection, stack=stack)
-    return layouts.Plain(write, selection, _modules() if stack else None)
+        return layouts.Lines(out, selection, stack=stack)
+    return layouts.Plain(out, selection, _modules() if stack else None)
 
 
 def _modules() -> Mapping[str, str]:
@@ -280,8 +281,7 @@ def _list(session: Session, texts: Sequence[str], gpt: str | None, *, as_json: b
     kernels = (gpt,) if gpt is not None else _of_vm_if_any(session)
     described = [_described(text, kernels) for text in texts]
     wanted = [p for p in _probes(kernels) if not described or any(d.matches(p) for d in described)]
-    for line in layouts.listed(wanted, as_json=as_json):
-        sys.stdout.write(f"{line}\n")
+    write(lambda width: list(layouts.listed(wanted, width, as_json=as_json)), None)
     return 0
 
 
