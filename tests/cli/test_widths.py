@@ -74,6 +74,8 @@ def terminal(tmp_path_factory):
     made("create", "--config", "configs/testvm-13932.yaml", "--vm", "panicking")
     made("create", "--config", "configs/segments.yaml", "--vm", "a-vm-whose-name-is-rather-long")
     made("--vm=a-vm-whose-name-is-rather-long", "touch", "--gpa", "0", "--len", "8K")
+    (made.folder / "tracked.yaml").write_text("name: t\nmemory: 64M\ntrack_dirty: true\n")
+    made("create", "--config", str(made.folder / "tracked.yaml"), "--vm", "tracked")
     (made.folder / "failing.yaml").write_text(
         "title: a scenario that fails on every kernel, whatever its processor is called\n"
         "vm: {name: v, memory: 2M}\n"
@@ -98,6 +100,18 @@ CALLS: dict[str, list[list[str]]] = {
     "reboot": [
         [VM, "reboot", "--dry-run", "--format=table"],
         ["--vm=panicking", "reboot", "--dry-run"],
+    ],
+    "pause": [[VM, "pause", "--dry-run"], [VM, "pause", "--help"]],
+    "resume": [[VM, "resume", "--dry-run"]],
+    "migrate": [
+        ["migrate", "--vm=tracked", "--to", "x", "--dry-run"],
+        ["migrate", "--vm=tracked", "--to", "x", "--dry-run", "--discipline=arrived-clean"],
+        ["migrate", "--help"],
+    ],
+    "host": [
+        ["host", "set", "--memory", "1T", "--reservoir", "800G", "--dry-run", "--format=table"],
+        ["host", "show"],
+        ["host", "set", "--help"],
     ],
     "destroy": [[VM, "destroy", "--dry-run", "--format=table"], ["destroy", "--vm=nobody"]],
     "undo": [["undo"]],
@@ -163,7 +177,11 @@ CALLS: dict[str, list[list[str]]] = {
         ["matrix", "configs"],
         ["matrix", "configs", "--from", "13932", "--to", "14042"],
     ],
-    "replay": [["replay", "--check", "{}/drift.jsonl"]],
+    "replay": [
+        ["replay", "--check", "{}/drift.jsonl"],
+        ["replay", "--live", "examples/recordings/two-vms.jsonl"],
+    ],
+    "record": [["record", "--help"]],
     "config": [["config", "--help"]],
     "import": [["import", "--help"], ["import", "examples/crashes", "--check"]],
     "schema": [["schema", "--help"]],
