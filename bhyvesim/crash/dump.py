@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bhyvesim import limits
 from bhyvesim.errors import BadValue, Frame, KernelHang, KernelStop
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.plain import from_plain, to_plain
@@ -19,8 +20,6 @@ from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.span import Span
 
 VERSION = 1
-MAX_FILE = 256 << 20  # packed, in a file
-MAX_BYTES = 1 << 30  # unpacked; a dump of a million scattered pages has some 40 MB
 _MAGIC = b"bhyvesim crash dump"
 _HEAD = 200  # the first line is shorter
 
@@ -168,7 +167,7 @@ def _checksum(body: bytes) -> bytes:
 def _unpacked(body: bytes) -> bytes:
     unpacker = zlib.decompressobj()
     try:
-        text = unpacker.decompress(body, MAX_BYTES)
+        text = unpacker.decompress(body, limits.DUMP_UNPACKED.most)
     except zlib.error as error:
         raise ValueError(str(error)) from None
     if not unpacker.eof:

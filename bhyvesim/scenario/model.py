@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from bhyvesim.errors import KernelHang, KernelStop
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.regex import Pattern
 from bhyvesim.vm.spec import VmSpec
 
 if TYPE_CHECKING:
@@ -39,6 +39,32 @@ class Series:
         """The first *count*, as unsigned integers of *size* bytes."""
         mask = (1 << (8 * size)) - 1
         return [self.start + i * self.step & mask for i in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Some pages of a range, by number, as the runs that were named."""
+
+    runs: tuple[range, ...]
+
+    def bitmap(self) -> int:
+        """A bit for each, the first page's the lowest."""
+        pages = 0
+        for run in self.runs:
+            pages |= _bits(run.step, len(run)) << run.start
+        return pages
+
+
+def _bits(step: int, count: int) -> int:
+    """*count* bits, *step* apart, from bit 0 on: doubled until there are enough."""
+    if step == 1:
+        return (1 << count) - 1
+    bits, there = 1, 1
+    while there < count:
+        more = min(there, count - there)
+        bits |= (bits & ((1 << more * step) - 1)) << there * step
+        there += more
+    return bits
 
 
 @dataclass(slots=True)
@@ -89,7 +115,7 @@ class PanicExpectation:
 
     function: str | None = None
     message: str | None = None
-    matches: re.Pattern[str] | None = None
+    matches: Pattern | None = None
     letter: str | None = None
 
     def __str__(self) -> str:
@@ -125,7 +151,7 @@ class Expectation:
     ``when`` limits it to cells: axis -> values. ``tables`` is level -> number of tables.
     """
 
-    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    when: Mapping[str, Set[str]] = field(default_factory=dict)
     anything: bool = False  # whatever comes is right
     errno: str | None = None
     fault: str | None = None
@@ -140,7 +166,7 @@ class Expectation:
     returns: int | None = None
     hold: int | None = None
     dirty_count: int | None = None
-    dirty_pages: int | None = None  # a bitmap
+    dirty_pages: Pages | None = None
     value: Series | None = None
     byte: int | None = None
     resident: int | None = None
@@ -155,7 +181,7 @@ class Expectation:
         return all(_holds(axis, axes.get(axis), values) for axis, values in self.when.items())
 
 
-def _holds(axis: str, value: str | None, values: Sequence[str]) -> bool:
+def _holds(axis: str, value: str | None, values: Set[str]) -> bool:
     if value in values:
         return True
     revision = REVISIONS.get(value or "") if axis == "gpt" else None

@@ -13,7 +13,7 @@ from bhyvesim.ops import ioctls as ops
 from bhyvesim.ops.contents import Bytes, Read, Write
 from bhyvesim.ops.operation import Operation
 from bhyvesim.scenario.cell import Cell
-from bhyvesim.scenario.model import Observed, Series
+from bhyvesim.scenario.model import Observed, Pages, Series
 from bhyvesim.units import PAGE_SIZE
 from bhyvesim.vm import life
 from bhyvesim.vm.spec import TouchSpec
@@ -131,6 +131,21 @@ class TouchEvery:
         end = self.touch.gpa + self.touch.length
         gpas = range(self.touch.gpa, end, self.every * PAGE_SIZE)
         return _batch(ops.AccessBatch(tuple(gpas), self.touch.prot).do(cell.running))
+
+
+@dataclass(frozen=True, slots=True)
+class DirtyBits:
+    """VM_NPT_OPERATION on the dirty bits of a range, or of some of its *pages*."""
+
+    gpa: int
+    length: int
+    name: str
+    pages: Pages | None
+
+    def run(self, cell: Cell) -> Observed:
+        pages = None if self.pages is None else self.pages.bitmap()
+        operation = ops.NptOp.on_dirty_bits(self.gpa, self.length, self.name, pages)
+        return observed(operation.do(cell.running))
 
 
 class Where(NamedTuple):

@@ -92,6 +92,7 @@ def find_scenarios(paths: Sequence[str]) -> list[str]:
             for folder, _, names in sorted(os.walk(path))
             for name in sorted(names)
             if name.endswith((".yaml", ".yml"))
+            and os.path.isfile(os.path.join(folder, name))
             and looks_like_a_scenario(read_bytes(os.path.join(folder, name)))
         ]
         if not inside:
