@@ -11,7 +11,7 @@ from bhyvesim.errors import BadValue
 from bhyvesim.kernel.machine import check_hold
 from bhyvesim.limits import Limit
 from bhyvesim.prot import ALL, parse_prot
-from bhyvesim.units import parse_bitmap, parse_size, shorten
+from bhyvesim.units import U64_END, parse_bitmap, parse_size, shorten
 
 MISSING = object()
 
@@ -58,6 +58,8 @@ def read_keys(op: str, keys: Sequence[Key], record: dict[str, Any]) -> dict[str,
 
 def number(value: Any) -> int:
     if type(value) is int:
+        if not -U64_END <= value <= U64_END:
+            raise BadValue("an integer of more than 64 bits", "one between -2^64 and 2^64")
         return value
     if isinstance(value, str):
         return parse_size(value)

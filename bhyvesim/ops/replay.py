@@ -6,6 +6,7 @@ Knows the format and the machine; reading files and printing is the command's.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -36,7 +37,7 @@ def parse_line(line: str) -> Iterator[Step]:
     except RecursionError:
         raise BadValue("too deeply nested", "a JSON object") from None
     except ValueError as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else _reason(error)
         column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise BadValue(f"not JSON ({reason}{column})", "one JSON object a line") from None
     if not isinstance(record, dict):
@@ -54,11 +55,16 @@ def parse_line(line: str) -> Iterator[Step]:
     yield from map(Step, ops, results)
 
 
+def _reason(error: ValueError) -> str:
+    """Why values are none; of integers, Python's own words speak of Python."""
+    return "an integer of thousands of digits" if "int_max_str" in str(error) else str(error)
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        often = Counter(key for key, _ in pairs)
+        twice = next(key for key in often if often[key] > 1)
         raise ValueError(f"the key {shorten(twice)} stands twice")
     return record
 

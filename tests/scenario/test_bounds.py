@@ -23,7 +23,7 @@ REFUSED = {
         "6:11: steps[1].poke: 68719476736 bytes: expected at most 268435456 bytes"
     ),
     "peek: {gpa: 0, len: 256M}": (
-        "6:25: steps[1].peek.len: 268435456 bytes: expected at most 16777216 bytes"
+        "6:25: steps[1].peek.len: 268435456 bytes: expected at most 2097152 bytes"
     ),
     "fill: {gpa: 0, len: 257M, byte: 1}": (
         "6:25: steps[1].fill.len: 269484032 bytes: expected at most 268435456 bytes"
@@ -42,7 +42,7 @@ DONE = (
     "dirty: {gpa: 0, len: 16G, op: set, pages: 0-4194303/3}\n    expect: E2BIG",
     "touch: {gpa: 0, len: 16777215T, access: r}\n    expect: FC_NOMAP",
     "fill: {gpa: 0, len: 256M, byte: 1}",
-    "peek: {segment: 0, len: 16M}\n    expect: {byte: 0}",
+    "peek: {segment: 0, len: 2M}\n    expect: {byte: 0}",
     "unmap: {gpa: 0, len: 16777215T}\n    expect: EINVAL",
 )
 

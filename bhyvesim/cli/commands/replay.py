@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from gzip import BadGzipFile, GzipFile
+from typing import IO, Any, cast
 
 import click
 
+from bhyvesim import limits
 from bhyvesim.cli.params import revision_option
 from bhyvesim.cli.session import Session
 from bhyvesim.cli.streams import reader_is_gone
@@ -114,25 +117,25 @@ def lines_of(path: str, *, quiet: bool = True) -> Iterator[Iterable[str]]:
 
 
 @contextmanager
-def _open(path: str) -> Iterator[tuple[Iterable[bytes], IO[bytes] | None]]:
-    """The lines, and the file on disk that they come from; its position tells how far they are."""
+def _open(path: str) -> Iterator[tuple[IO[bytes], IO[bytes] | None]]:
+    """What to read, and the file on disk that it comes from; its position tells how far that is."""
     if path == "-":
         yield sys.stdin.buffer, None
         return
     with open(path, "rb") as file:
         if path.endswith(".gz"):
-            import gzip
-
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                yield unpacked, file
+            with GzipFile(fileobj=file) as unpacked:
+                yield cast("IO[bytes]", unpacked), file
         else:
             yield file, file
 
 
-def _decoded(raw: Iterable[bytes], path: str, advance: Callable[[], None]) -> Iterator[str]:
+def _decoded(raw: IO[bytes], path: str, advance: Callable[[], None]) -> Iterator[str]:
     number = 1
     try:
-        for line in raw:
+        while line := raw.readline(limits.LINE.most + 1):
+            if len(line) > limits.LINE.most:
+                raise UsageError(f"{path}:{number}: a longer line: expected {limits.LINE}")
             if number % _LINES_A_TICK == 0:
                 advance()
             yield line.decode("utf-8")
@@ -141,6 +144,8 @@ def _decoded(raw: Iterable[bytes], path: str, advance: Callable[[], None]) -> It
         raise UsageError(f"{path}:{number}: not UTF-8: expected one JSON object a line") from None
     except EOFError:
         raise UsageError(f"{path}:{number}: the file is cut off: expected all of it") from None
+    except (zlib.error, BadGzipFile):
+        raise UsageError(f"{path}:{number}: damaged: expected what gzip made") from None
 
 
 @contextmanager
