@@ -37,6 +37,7 @@ INCLUDES = Limit(100, "includes", "A scenario; a file counts as often as it is i
 INCLUDED = Limit(16, "files", "Scenarios that include each other, in a chain")
 CELLS = Limit(10_000, "cells", "A matrix")
 CHECKS = Limit(500_000, "checks", "A scenario: its cells, times its steps and expectations")
+SECONDS = Limit(300, "seconds", "A cell of a scenario, unless run --timeout says otherwise")
 
 TOUCHES = Limit(1 << 18, "pages", "A touch with every: pages that are touched, each for itself")
 VALUES = Limit(1 << 16, "values", "A poke, or a peek of integers")

@@ -47,7 +47,11 @@ def axis_word(axis: str, value: str) -> str:
 
 
 def _cell_text(result: CellResult) -> str:
-    return result.outcome if result.passed else f"FAIL: {result.outcome}"
+    return result.outcome if result.passed else f"{_word(result)}: {result.outcome}"
+
+
+def _word(result: CellResult) -> str:
+    return "ERROR" if result.overdue else "FAIL"
 
 
 def failure_text(scenario: Scenario, result: CellResult) -> str:
@@ -56,7 +60,7 @@ def failure_text(scenario: Scenario, result: CellResult) -> str:
     assert failure is not None
     cell = scenario.cells[result.cell]
     return (
-        f"FAIL {clean(scenario.title)} {clean(cell.name)}\n"
+        f"{_word(result)} {clean(scenario.title)} {clean(cell.name)}\n"
         f"  step      {clean(failure.step)}\n"
         f"  at        {clean(str(failure.place))}\n"
         f"  expected  {clean(failure.expected)}\n"
@@ -83,11 +87,15 @@ class FailedStep(NamedTuple):
 
 
 class RunCell(NamedTuple):
-    """One cell; ``drift`` is the page counter's after the last reboot."""
+    """One cell; ``drift`` is the page counter's after the last reboot.
+
+    ``overdue``: it did not end in time, at the step that ``failure`` names.
+    """
 
     name: str
     axes: dict[str, str]
     passed: bool
+    overdue: bool
     outcome: str
     drift: int
     seconds: float
@@ -103,16 +111,19 @@ class RunScenario(NamedTuple):
 
 
 class Run(NamedTuple):
-    """`bhyvesim run`: every cell of every scenario."""
+    """`bhyvesim run`: every cell of every scenario; ``failed`` are those that ended."""
 
     scenarios: tuple[RunScenario, ...]
     cells: int
     failed: int
+    overdue: int
 
 
 def run_record(scenarios: Sequence[RunScenario], results: Sequence[CellResult]) -> Run:
     """A whole run."""
-    return Run(tuple(scenarios), len(results), sum(not result.passed for result in results))
+    overdue = sum(result.overdue for result in results)
+    failed = sum(not result.passed for result in results) - overdue
+    return Run(tuple(scenarios), len(results), failed, overdue)
 
 
 def scenario_record(scenario: Scenario, results: Sequence[CellResult]) -> RunScenario:
@@ -128,6 +139,7 @@ def _cell_record(scenario: Scenario, result: CellResult) -> RunCell:
         cell.name,
         dict(cell.axes),
         result.passed,
+        result.overdue,
         result.outcome,
         result.drift,
         round(result.seconds, 6),
@@ -187,8 +199,8 @@ def junit(
                 "hostname": "localhost",
                 "timestamp": timestamp,
                 "tests": str(len(mine)),
-                "failures": str(sum(not r.passed for r in mine)),
-                "errors": "0",
+                "failures": str(sum(not r.passed and not r.overdue for r in mine)),
+                "errors": str(sum(r.overdue for r in mine)),
                 "skipped": "0",
                 "time": f"{sum(r.seconds for r in mine):.6f}",
             },
@@ -207,8 +219,9 @@ def junit(
             )
             if result.failure is not None:
                 got = f"expected {result.failure.expected}, got {result.failure.got}"
-                attributes = {"type": "expectation", "message": _xml(got)}
-                failure = ET.SubElement(case, "failure", attributes)
+                kind = ("error", "timeout") if result.overdue else ("failure", "expectation")
+                attributes = {"type": kind[1], "message": _xml(got)}
+                failure = ET.SubElement(case, kind[0], attributes)
                 failure.text = _xml(failure_text(scenario, result))
         ET.SubElement(suite, "system-out")
         ET.SubElement(suite, "system-err")

@@ -232,12 +232,16 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The step at which a cell failed, what was expected there, and what came."""
+    """The step at which a cell failed, what was expected there, and what came.
+
+    ``overdue``: the step did not end in time, so nobody knows what would have come.
+    """
 
     step: str
     place: Place
     expected: str
     got: str
+    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,3 +258,7 @@ class CellResult:
     @property
     def passed(self) -> bool:
         return self.failure is None
+
+    @property
+    def overdue(self) -> bool:
+        return self.failure is not None and self.failure.overdue
