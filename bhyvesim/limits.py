@@ -39,11 +39,14 @@ CELLS = Limit(10_000, "cells", "A matrix")
 CHECKS = Limit(500_000, "checks", "A scenario: its cells, times its steps and expectations")
 SECONDS = Limit(300, "seconds", "A cell of a scenario, unless run --timeout says otherwise")
 
-TOUCHES = Limit(1 << 18, "pages", "A touch with every: pages that are touched, each for itself")
-VALUES = Limit(1 << 16, "values", "A poke, or a peek of integers")
+TOUCHES = Limit(1 << 18, "pages", "What a scenario touches with every, each page for itself")
+VALUES = Limit(1 << 15, "values", "The integers that a scenario pokes and peeks")
 RANGES = Limit(256, "ranges", "What pages names")
 BITMAP_PAGES = Limit(1 << 24, "pages", "What pages names: the last one")
-WRITTEN = Limit(256 * _MIB, "bytes", "What one operation writes, or a peek or poke spans")
+WRITTEN = Limit(256 * _MIB, "bytes", "What one operation writes, or a poke or peek spans")
+FILLED = Limit(
+    1024 * _MIB, "bytes", "What all fills write, of a scenario or of a machine in a replay"
+)
 READ = Limit(2 * _MIB, "bytes", "What one operation reads")
 
 PATTERN = Limit(1000, "characters", "A regular expression")

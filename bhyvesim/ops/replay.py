@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from bhyvesim import limits
 from bhyvesim.errors import BadValue
 from bhyvesim.kernel.calls import Listener
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.results import MachineState
+from bhyvesim.ops.contents import Fill
 from bhyvesim.ops.ioctls import Create
 from bhyvesim.ops.operation import Recorder, Result
 from bhyvesim.ops.operations import read_operation
@@ -77,6 +79,7 @@ class Replayer:
 
     def __init__(self, listener: Listener | None = None, recorder: Recorder | None = None) -> None:
         self.machine: Machine | None = None
+        self._filled = 0
         self._listener = listener
         self._recorder = recorder
 
@@ -85,9 +88,15 @@ class Replayer:
         operation = read_operation(record)
         if isinstance(operation, Create):
             self.machine = operation.machine(self._recorder)
+            self._filled = 0
             if self._listener is not None:
                 self.machine.listen(self._listener)
             return {"ok": 0}
         if self.machine is None or self.machine.state is MachineState.DESTROYED:
             return {"error": "ENOENT"}
+        if isinstance(operation, Fill):
+            self._filled += operation.length
+            refused = limits.FILLED.refusal(self._filled)
+            if refused is not None:
+                raise BadValue(f"fills of {refused[0]}", refused[1])
         return operation.apply(self.machine)

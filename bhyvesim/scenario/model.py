@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bhyvesim.errors import KernelHang, KernelStop
 from bhyvesim.kernel.memory import Memmap
@@ -102,8 +102,34 @@ class Observed:
         return self.errno or "ok"
 
 
+class Work(NamedTuple):
+    """How much a step does of what costs in proportion; the rest follows extents, or is single."""
+
+    touches: int = 0
+    values: int = 0
+    filled: int = 0
+
+    def plus(self, more: Work) -> Work:
+        """Both together."""
+        return Work(*map(sum, zip(self, more, strict=True)))
+
+
+class Little:
+    """The work of nearly every action."""
+
+    __slots__ = ()
+
+    @property
+    def work(self) -> Work:
+        return Work()
+
+
 class Action(Protocol):
     """What a step does; one class each in :mod:`.steps`."""
+
+    @property
+    def work(self) -> Work:
+        """What it does that costs in proportion."""
 
     def run(self, cell: Cell) -> Observed:
         """Do it. Raises Refused and KernelStop as the machine does."""

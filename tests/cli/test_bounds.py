@@ -100,3 +100,11 @@ def test_a_moment_in_the_far_future(digits, tmp_path):
     assert ended.err.startswith("bhyvesim: SOURCE_DATE_EPOCH is ")
     assert ended.err.endswith(": expected seconds since 1970\n")
     assert len(ended.err) < 120
+
+
+def test_fills_of_a_replay_that_do_too_much_together(tmp_path):
+    fill = b'{"op":"fill","gpa":0,"len":"256M","byte":1}\n'
+    ended = bounded("replay", "-", folder=tmp_path, given=CREATE + fill * 4 + CREATE + fill * 5)
+    assert (ended.status, ended.out.count("\n")) == (2, 10)
+    said = "bhyvesim: -:11: fills of 1342177280 bytes: expected at most 1073741824 bytes\n"
+    assert ended.err == said

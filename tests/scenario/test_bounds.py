@@ -14,13 +14,13 @@ from tests.bounded import bounded
 HEAD = 'title: t\nvm: {name: x, memory: 8G}\nmatrix: {gpt: ["2025"], debug: [true]}\nsteps:\n'
 REFUSED = {
     "touch: {gpa: 0, len: 16777215T, access: r, every: 1}": (
-        "6:48: steps[1].touch: 4503599358935040 pages: expected at most 262144 pages"
+        "6:5: steps[1]: 4503599358935040 pages: expected at most 262144 pages"
     ),
     "poke: {gpa: 0, value: 1, size: 1, count: 268435456, stride: 1}": (
-        "6:46: steps[1].poke.count: 268435456 values: expected at most 65536 values"
+        "6:5: steps[1]: 268435456 values: expected at most 32768 values"
     ),
-    "poke: {gpa: 0, value: 1, count: 65536, stride: 1M}": (
-        "6:11: steps[1].poke: 68719476736 bytes: expected at most 268435456 bytes"
+    "poke: {gpa: 0, value: 1, count: 32768, stride: 1M}": (
+        "6:11: steps[1].poke: 34359738368 bytes: expected at most 268435456 bytes"
     ),
     "peek: {gpa: 0, len: 256M}": (
         "6:25: steps[1].peek.len: 268435456 bytes: expected at most 2097152 bytes"
@@ -135,6 +135,26 @@ def test_many_cells_with_many_steps():
     assert len(loaded({"a": text + "  - create\n" * 2}).cells) == 10_000
     with pytest.raises(ConfigError, match=r"^a:55:5: .*510000 checks: expected at most 500000"):
         loaded({"a": text + "  - create\n" * 51})
+
+
+@pytest.mark.parametrize(
+    ("step", "times", "said"),
+    [
+        ("fill: {gpa: 0, len: 256M, byte: 1}", 4, "1342177280 bytes: expected at most 107"),
+        (
+            "touch: {gpa: 0, len: 512M, access: r, every: 1}",
+            2,
+            "393216 pages: expected at most 26",
+        ),
+        ("poke: {gpa: 0, value: 1, count: 16384}", 2, "49152 values: expected at most 32768"),
+        ("peek: {gpa: 0, count: 16384}", 2, "49152 values: expected at most 32768 values"),
+    ],
+)
+def test_steps_that_do_too_much_together(step, times, said):
+    text = HEAD + f"  - {step}\n" * times
+    assert len(loaded({"a": text}).steps) == times
+    with pytest.raises(ConfigError, match=rf"^a:{5 + times}:5: steps\[{times}\]: {said}"):
+        loaded({"a": f"{text}  - {step}\n"})
 
 
 def test_what_pages_names_is_what_it_always_was():

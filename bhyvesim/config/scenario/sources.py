@@ -14,7 +14,7 @@ from bhyvesim.config.scenario.matrix import cells_of, read_matrix
 from bhyvesim.config.scenario.steps import STEPS, StepKind
 from bhyvesim.config.vm import VM_KEYS, VM_RULES
 from bhyvesim.errors import UsageError
-from bhyvesim.scenario.model import CellSpec, Expectation, Place, Scenario, Step
+from bhyvesim.scenario.model import CellSpec, Expectation, Place, Scenario, Step, Work
 from bhyvesim.units import shorten
 
 ReadFile = Callable[[str], bytes]
@@ -87,10 +87,12 @@ class Sources:
         self._open: list[str] = []
         self._included: dict[str, r.Fields] = {}
         self._includes = self._steps_so_far = self._checks = 0
+        self._work = Work()
 
     def load(self, path: str) -> Scenario:
         """The scenario in *path*. Raises UsageError, as the file reader does."""
-        self._included, self._includes, self._steps_so_far, self._checks = {}, 0, 0, 0
+        self._included, self._work = {}, Work()
+        self._includes = self._steps_so_far = self._checks = 0
         fields = _fields(self._read_file(path), path)
         vm = self._vm_node(fields.value(VM), path)
         axes = fields.optional(MATRIX) or {}
@@ -125,6 +127,7 @@ class Sources:
             if included is None:
                 self._count(node, len(cells))
                 steps.append(_step(node, cells))
+                self._weigh(node, steps[-1])
                 continue
             other = os.path.join(os.path.dirname(path), r.text(included))
             steps += self._steps(self._include(included, other), other, cells)
@@ -137,6 +140,13 @@ class Sources:
         n.within(node, limits.STEPS, self._steps_so_far)
         self._checks += cells * _expectations(node)
         n.within(node, limits.CHECKS, self._checks)
+
+    def _weigh(self, node: Node, step: Step) -> None:
+        """Raises ConfigError at the step with which all would do too much."""
+        self._work = self._work.plus(step.action.work)
+        n.within(node, limits.TOUCHES, self._work.touches)
+        n.within(node, limits.VALUES, self._work.values)
+        n.within(node, limits.FILLED, self._work.filled)
 
     def _include(self, node: Node, path: str) -> r.Fields:
         """The scenario in *path*, which *node* names; each is read once."""

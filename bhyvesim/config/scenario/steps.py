@@ -17,7 +17,6 @@ from bhyvesim.ops.contents import Fill, Read
 from bhyvesim.prot import ALL
 from bhyvesim.scenario import steps as do
 from bhyvesim.scenario.model import Action
-from bhyvesim.units import PAGE_SIZE
 from bhyvesim.vm.life import touching
 from bhyvesim.vm.spec import TouchSpec
 
@@ -34,13 +33,6 @@ def _read_length(node: Node) -> int:
     length = r.length(node)
     n.within(node, limits.READ, length)
     return length
-
-
-@r.reader(r.natural.schema, r.natural.name)
-def _value_count(node: Node) -> int:
-    count = n.positive(node)
-    n.within(node, limits.VALUES, count)
-    return count
 
 
 @r.reader({"anyOf": [r.prot, r.integer]})
@@ -89,7 +81,7 @@ FILL_LEN = Key("len", _content_length, "How many bytes.", needed=True, example="
 PEEK_LEN = Key("len", _read_length, "How many bytes, in place of integers.")
 BYTE = Key("byte", n.byte, "Their value.", needed=True, example="0xa5")
 INTEGER_SIZE = Key("size", n.integer_size, "Bytes of an integer.", default=8)
-COUNT = Key("count", _value_count, "How many.", default=1)
+COUNT = Key("count", n.positive, "How many.", default=1)
 STRIDE = Key("stride", r.length, "Bytes from one to the next; their size if left out.")
 VALUE = Key("value", n.series, "What is written.", needed=True, example="{from: 0, step: 1}")
 DIRTY_OP = Key("op", r.choice("read", *DIRTY_WORDS), "read clears as well.", default="read")
@@ -142,7 +134,6 @@ def _touch(fields: r.Fields) -> Action:
         return do.Do(touching(touch))
     if touch.by != "vcpu":
         raise fields.place("every").error(f"every with by: {touch.by}", "by: vcpu, or no every")
-    n.within(fields.place("every"), limits.TOUCHES, -(-touch.length // (every * PAGE_SIZE)))
     return do.TouchEvery(touch, every)
 
 
