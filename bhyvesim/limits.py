@@ -31,6 +31,9 @@ NODES = Limit(100_000, "values", "A YAML file, keys counted as well")
 DEPTH = Limit(20, "levels", "A YAML file, one in the other")
 FOREIGN = Limit(_MIB, "bytes", "A file that is imported; of one that holds a panic, its begin")
 PYTHON = Limit(_MIB, "bytes", "A file with a kernel revision")
+CONSOLE = Limit(
+    256 * _MIB, "bytes", "A text in which a panic is looked for, such as a console's log"
+)
 
 STEPS = Limit(10_000, "steps", "A scenario, with the steps that it includes")
 INCLUDES = Limit(100, "includes", "A scenario; a file counts as often as it is included")
@@ -57,6 +60,7 @@ LINE = Limit(5 * _MIB, "bytes", "A line of a recording, unpacked")
 SEQUENCE = Limit(100_000, "operations", "A sequence in a file for lockstep")
 PREDICATE = Limit(10_000, "characters", "A predicate of trace")
 PREDICATE_DEPTH = Limit(50, "levels", "A predicate of trace, one parenthesis in the other")
+LEFT = Limit(64 * _MIB, "characters", "A certificate, or what an interrupted command left")
 DUMP = Limit(256 * _MIB, "bytes", "A crash dump in a file")
 DUMP_UNPACKED = Limit(1024 * _MIB, "bytes", "A crash dump, unpacked")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bhyvesim import limits
-from bhyvesim.errors import BadValue, Frame, KernelHang, KernelStop
+from bhyvesim.errors import NONSENSE, BadValue, Frame, KernelHang, KernelStop
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.plain import from_plain, to_plain
 from bhyvesim.kernel.snapshot import Snapshot
@@ -143,7 +143,7 @@ def decode(data: bytes) -> CrashDump:
         raise BadDump("a damaged crash dump", "the whole of it, unchanged")
     try:
         return _from_record(json.loads(_unpacked(body)))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except NONSENSE as error:
         raise BadDump(f"a crash dump that makes no sense ({error})", "one of bhyvesim's") from None
 
 

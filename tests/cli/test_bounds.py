@@ -9,6 +9,7 @@ import pytest
 
 from bhyvesim import limits
 from tests.bounded import bounded
+from tests.conftest import ROOT
 
 CREATE = b'{"op":"create","gpt":"2025","debug":true,"npt":"ept"}\n'
 LINE = limits.LINE.most
@@ -108,3 +109,26 @@ def test_fills_of_a_replay_that_do_too_much_together(tmp_path):
     assert (ended.status, ended.out.count("\n")) == (2, 10)
     said = "bhyvesim: -:11: fills of 1342177280 bytes: expected at most 1073741824 bytes\n"
     assert ended.err == said
+
+
+def test_a_text_without_an_end_in_which_a_panic_is_looked_for(tmp_path):
+    ended = bounded("import", "/dev/zero", folder=tmp_path)
+    assert ended.status == 2
+    assert ended.err == "bhyvesim: /dev/zero:1: a longer text: expected at most 268435456 bytes\n"
+
+
+@pytest.mark.parametrize("number", ["1e999", "9" * 5000, "[" * 100_000])
+def test_numbers_in_a_certificate_that_are_none(number, tmp_path):
+    text = (ROOT / "docs/certificates/2025-debug-ept.json").read_text(encoding="utf-8")
+    record = json.loads(text)
+    text = text.replace(f'"lives": {record["lives"]}', f'"lives": {number}')
+    (tmp_path / "c.json").write_text(text, encoding="utf-8")
+    ended = bounded("prove", "--check", "c.json", folder=tmp_path)
+    said = "no certificate: expected what 'prove --certificate' writes"
+    assert (ended.status, ended.err) == (2, f"bhyvesim: {said}\n")
+
+
+def test_a_certificate_without_an_end(tmp_path):
+    ended = bounded("prove", "--check", "/dev/zero", folder=tmp_path)
+    assert ended.status == 2
+    assert ended.err.startswith("bhyvesim: no certificate: expected")

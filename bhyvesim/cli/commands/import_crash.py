@@ -66,7 +66,9 @@ def import_crash(
     label = label_of(path)
     begun = head + rest.readline(MAX_LINE)  # the head may end within a line
     reader = crashes_in(
-        chain(begun.splitlines(), lines_of(rest)), label, long=len(head) > limits.FOREIGN.most
+        chain(begun.splitlines(), lines_of(rest, label)),
+        label,
+        long=len(head) > limits.FOREIGN.most,
     )
     told = tell(reader, choose(reader, label, pick), label, session.vm)
     session.note(told.verdict())
