@@ -30,6 +30,7 @@ DOCUMENT = Limit(_MIB, "bytes", "A YAML file: a VM's description, a scenario")
 NODES = Limit(100_000, "values", "A YAML file, keys counted as well")
 DEPTH = Limit(20, "levels", "A YAML file, one in the other")
 FOREIGN = Limit(_MIB, "bytes", "A file that is imported; of one that holds a panic, its begin")
+BLOCKS = Limit(100, "levels", "A shell script, one block in the other")
 PYTHON = Limit(_MIB, "bytes", "A file with a kernel revision")
 CONSOLE = Limit(
     256 * _MIB, "bytes", "A text in which a panic is looked for, such as a console's log"

@@ -11,7 +11,7 @@ from bhyvesim.errors import BadValue
 from bhyvesim.kernel.machine import check_hold
 from bhyvesim.limits import Limit
 from bhyvesim.prot import ALL, parse_prot
-from bhyvesim.units import U64_END, parse_bitmap, parse_size, shorten
+from bhyvesim.units import PAGE_SHIFT, U64_END, parse_bitmap, parse_size, shorten
 
 MISSING = object()
 
@@ -71,6 +71,13 @@ def count(value: Any) -> int:
     if amount < 0:
         raise BadValue(f"{amount} is negative", "a number of pages")
     return amount
+
+
+def page_count(value: Any) -> int:
+    pages = count(value)
+    if pages > U64_END >> PAGE_SHIFT:
+        raise BadValue(f"{pages} pages", "no more than 2^64 bytes")
+    return pages
 
 
 def numbers(value: Any) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ input that is not taken well to ``build/fuzz/TARGET-found``; the status is 1 if 
 from __future__ import annotations
 
 import argparse
+import random
 import resource
 import subprocess
 import sys
@@ -62,15 +63,23 @@ def fuzz(name: str, seconds: int) -> int:
 
     from tests.fuzz_inputs import small
 
+    begin_with = [*targets.TARGETS[name].begin(), *targets.kept(name)]
     new, found = BUILD / name, BUILD / f"{name}-found"
     for folder in (new, found):
         folder.mkdir(parents=True, exist_ok=True)
     begin = BUILD / f"{name}-begin"
     begin.mkdir(exist_ok=True)
-    for number, data in enumerate([*targets.TARGETS[name].begin(), *targets.kept(name)]):
+    for number, data in enumerate(begin_with):
         (begin / str(number)).write_bytes(data)
     words = BUILD / f"{name}.dict"
     words.write_text("".join(map(_entry, targets.TARGETS[name].words)), encoding="ascii")
+
+    def mutate(data: bytes, longest: int, seed: int) -> bytes:
+        """As libFuzzer does, or as the small form does, which knows lines and numbers."""
+        rng = random.Random(seed)
+        if rng.random() < 0.5:
+            return atheris.Mutate(data, longest)
+        return small.mutated(rng, data, begin_with, targets.TARGETS[name].words)[:longest]
 
     def one(data: bytes) -> None:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -81,7 +90,7 @@ def fuzz(name: str, seconds: int) -> int:
 
     options = [f"-max_total_time={seconds}", f"-max_len={_LONGEST}", f"-dict={words}"]
     options += ["-timeout=60", "-rss_limit_mb=3000", f"-artifact_prefix={found}/", "-verbosity=1"]
-    atheris.Setup([sys.argv[0], *options, str(new), str(begin)], one)
+    atheris.Setup([sys.argv[0], *options, str(new), str(begin)], one, custom_mutator=mutate)
     atheris.Fuzz()
     return 0
 

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from bhyvesim import limits
 from bhyvesim.config.importers import call
 from bhyvesim.config.importers.bhyve_config import is_assignment
-from bhyvesim.config.importers.commands import commands
+from bhyvesim.config.importers.commands import TooDeep, commands
 from bhyvesim.config.importers.draft import Draft, Found
 from bhyvesim.config.importers.memsize import parse_memsize
 from bhyvesim.config.importers.settings import Settings
@@ -108,7 +109,10 @@ def _calls(
     source: Source, text: str | None, line: int, depth: int
 ) -> Iterator[tuple[Argument, list[Argument]]]:
     """``(program, arguments)`` of bhyve and its loaders; the program is its bare name."""
-    found = commands(tokens(source, text, line))
+    try:
+        found = commands(tokens(source, text, line))
+    except TooDeep:
+        raise source.problem(line, "too deeply nested", str(limits.BLOCKS)) from None
     if len(found) > _MAX_COMMANDS:
         raise source.problem(line, f"a script of {len(found)} commands", f"at most {_MAX_COMMANDS}")
     variables = Variables(found)
