@@ -135,7 +135,7 @@ def test_a_certificate_without_an_end(tmp_path):
 
 
 def test_a_script_of_loops_in_loops(tmp_path):
-    loops = b"while true; do\n" * 70_000
+    loops = b"while true; do\n" * 60_000
     ended = bounded("import", "-", folder=tmp_path, given=b"#!/bin/sh\nbhyve -m 4G web\n" + loops)
     assert ended.status == 2
     assert ended.err == "bhyvesim: <stdin>:1: too deeply nested: expected at most 100 levels\n"

@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=600, help="for each target")
     parser.add_argument("--small", type=int, metavar="N", help="N mutations, without atheris")
     parser.add_argument("--file", type=Path, help="only this input")
+    parser.add_argument("--keep", type=int, metavar="N", help="copy the N best to the corpus")
     parser.add_argument("--atheris", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     wanted = options.targets or list(TARGETS)
@@ -35,6 +36,12 @@ def main() -> int:
         parser.error(f"expected targets of {', '.join(TARGETS)}")
     if options.atheris:
         return fuzz(wanted[0], options.seconds)
+    if options.keep is not None:
+        from tests.fuzz_inputs.keep import keep
+
+        for name in wanted:
+            print(f"{name}: {keep(name, BUILD / name, options.keep)} inputs kept")
+        return 0
     if options.file is not None or options.small is not None:
         from tests.fuzz_inputs.small import inputs, judge
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from tests.fuzz_inputs import small, targets
+from tests.fuzz_inputs import keep, small, targets
 from tests.fuzz_inputs.__main__ import TARGETS
 
 MUTATIONS = {"crash": 300, "scenario": 600, "probe": 600}
@@ -36,6 +36,19 @@ def test_inputs_are_taken_or_refused(name):
 def test_mutations_are_the_same_each_time():
     assert list(small.inputs("row", 20)) == list(small.inputs("row", 20))
     assert list(small.inputs("row", 20)) != list(small.inputs("row", 20, seed=2))
+
+
+def test_what_reaches_new_lines_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(keep, "HERE", tmp_path)
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "as before").write_bytes(targets.TARGETS["row"].begin()[0])
+    (new / "an unknown kind of list").write_bytes(b"l[1,2]")
+    (new / "the same again").write_bytes(b"l[1,22]")
+    (new / "too long").write_bytes(b"w" + b"[" * 3000)
+    monkeypatch.setattr(keep, "kept", lambda name: [])
+    assert keep.keep("row", new, 9) == 1
+    assert [path.read_bytes() for path in (tmp_path / "corpus" / "row").glob("*")] == [b"l[1,2]"]
 
 
 @pytest.fixture

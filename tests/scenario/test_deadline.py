@@ -53,7 +53,7 @@ def folder(tmp_path):
 
 
 def run(folder, *more):
-    options = ("--revision-file", "endless.py", "--timeout", "0.5", *more)
+    options = ("--revision-file", "endless.py", "--timeout", "2", *more)
     return bounded("run", "a.yaml", *options, folder=folder)
 
 
@@ -65,7 +65,7 @@ def test_a_cell_without_an_end_is_an_error_of_its_own(folder, jobs):
     assert "DEBUG  FAIL: ok  ERROR: no end at reboot\n" in ended.out
     assert (
         "ERROR t [gpt=endless,debug=true]\n  step      reboot\n  at        a.yaml:7:5\n"
-        "  expected  an end of the cell within 0.5 s\n  got       none\n" in ended.out
+        "  expected  an end of the cell within 2 s\n  got       none\n" in ended.out
     )
     schema = xmlschema.XMLSchema(str(__file__).replace("test_deadline.py", "junit.xsd"))
     schema.validate(str(folder / "junit.xml"))
