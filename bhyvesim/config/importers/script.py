@@ -29,7 +29,7 @@ _TALKERS = re.compile(
 )
 _SHELLS = re.compile(r"(ba|da|z|k)?sh|ksh93|su|eval|ssh|tmux|screen")
 _LOADERS = {"bhyveload": ("-m", "CSc:d:e:h:l:m:"), "grub-bhyve": ("-M", "Sb:c:d:e:m:M:n:r:v")}
-_MAX_NESTING, _MAX_COMMANDS = 4, 5000
+_MAX_NESTING = 4
 
 
 def names_bhyve(line: str) -> bool:
@@ -113,8 +113,9 @@ def _calls(
         found = commands(tokens(source, text, line))
     except TooDeep:
         raise source.problem(line, "too deeply nested", str(limits.BLOCKS)) from None
-    if len(found) > _MAX_COMMANDS:
-        raise source.problem(line, f"a script of {len(found)} commands", f"at most {_MAX_COMMANDS}")
+    refused = limits.COMMANDS.refusal(len(found))
+    if refused is not None:
+        raise source.problem(line, f"a script of {refused[0]}", refused[1])
     variables = Variables(found)
     for index in range(len(found)):
         words = variables.program(index)
