@@ -1,11 +1,14 @@
 # make demo: the story of bug 14042.  make test: every check.  make clean: as before.
-# make test-long: what is bounded by minutes, not by a number.
+# make test-long: what is bounded by minutes, not by a number.  make fuzz-inputs SECONDS=60
+# TARGETS=replay: whatever is read from outside, given anything.
 # make test-all: every check on every Python from 3.11 on that is found.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-long stress fuzz bench docs clean
+SECONDS ?= 600
+
+.PHONY: demo test test-all test-long stress fuzz fuzz-inputs bench docs clean
 
 demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
@@ -19,13 +22,16 @@ test: $(VENV)/.installed-test
 test-all:
 	@MAKE="$(MAKE)" $(PYTHON) -m tools.interpreters
 
-test-long: stress fuzz
+test-long: stress fuzz fuzz-inputs
 
 stress: $(VENV)/.installed-test
 	$(BIN)/python -m tests.stress
 
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.fuzz
+
+fuzz-inputs: $(VENV)/.installed-fuzz
+	$(BIN)/python -m tests.fuzz_inputs --seconds $(SECONDS) $(TARGETS)
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
@@ -54,6 +60,10 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 $(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-fuzz: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,fuzz]'
+	@touch $@ $(VENV)/.installed-test $(VENV)/.installed
 
 $(VENV)/.installed-bench: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'

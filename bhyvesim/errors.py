@@ -16,6 +16,13 @@ STATUSES = {
 }
 
 
+# What may come of taking a value apart that has not the shape it should have.
+NONSENSE = (
+    *(ValueError, LookupError, TypeError, AttributeError),
+    *(ArithmeticError, RecursionError),
+)
+
+
 class BhyvesimError(Exception):
     """Anything that ends a command with one line on standard error.
 

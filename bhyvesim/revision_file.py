@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from types import TracebackType
 
+from bhyvesim import limits
 from bhyvesim.errors import BadValue, UsageError
 from bhyvesim.kernel import revisions
 from bhyvesim.kernel.gpt.engine import Gpt
 from bhyvesim.kernel.revisions.revision import Revision
 
-MAX_BYTES = 1 << 20
 VARIABLE = "BHYVESIM_REVISION_FILE"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -38,12 +38,12 @@ def read(path: str) -> str:
     """
     try:
         with open(path, "rb") as file:
-            source = file.read(MAX_BYTES + 1)
+            source = file.read(limits.PYTHON.most + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(f"{path}: {reason}: expected a revision in Python") from None
-    if len(source) > MAX_BYTES:
-        raise UsageError(f"{path}: over {MAX_BYTES} bytes: expected a revision in Python")
+    if len(source) > limits.PYTHON.most:
+        raise UsageError(f"{path}: over {limits.PYTHON.most} bytes: expected a revision in Python")
     return run(path, source)
 
 

@@ -18,6 +18,8 @@ LAYERS = {
     "prot": 0,
     "text": 0,
     "values": 0,
+    "limits": 0,
+    "regex": 0,
     "kernel.functions": 1,
     "kernel.calls": 2,
     "kernel.pte": 3,

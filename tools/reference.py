@@ -13,6 +13,7 @@ import bhyvesim
 from bhyvesim.cli.commands.schema import SCHEMAS
 from bhyvesim.errors import STATUSES
 from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.limits import limits
 from bhyvesim.lint.rules import RULES
 from tools import keys
 from tools.commands import all_commands
@@ -138,12 +139,26 @@ def _docstring(thing: object) -> str:
     return "\n\n".join(blocks)
 
 
+def limits_page() -> str:
+    """Every bound on what comes from outside."""
+    text = (
+        "# Limits\n\nWhat is past one of them is refused before the work, with its place and the "
+        "limit, and exit status 2.\nWork that follows the extents of guest memory needs no limit: "
+        "a touch of 2^64 bytes costs what one of a page costs.\n\n"
+        "| what | at most |\n| --- | --- |\n"
+    )
+    for limit in limits():
+        text += f"| {limit.of} | {limit.most:,} {limit.unit} |\n"
+    return text
+
+
 PAGES = {
     "python.md": python_page,
     "commands.md": commands_page,
     "configuration.md": keys.reference,
     "codes.md": codes_page,
     "json.md": json_page,
+    "limits.md": limits_page,
 }
 
 

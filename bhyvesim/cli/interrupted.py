@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from bhyvesim import limits
 from bhyvesim.cli.files import write_whole
 from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
-
-_MAX_BYTES = 1 << 30
 
 
 def left_in(path: str) -> str | None:
@@ -22,7 +21,7 @@ def read_text(path: str) -> str:
     """The text of a file that bhyvesim wrote itself. Raises UsageError."""
     try:
         with open(path, encoding="utf-8") as file:
-            return file.read(_MAX_BYTES)
+            return file.read(limits.LEFT.most)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no UTF-8"
         raise UsageError(f"{path}: {reason}: expected what bhyvesim left there") from None

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bhyvesim.kernel.calls import Listener
     from bhyvesim.ops.operation import Recorder
 
+_LONGEST_TIME = 20  # digits
+
 Format = Literal["plain", "table", "json"]
 _SPEAKER = "bhyvesim: "
 FORMATS: tuple[Format, ...] = ("plain", "table", "json")
@@ -108,7 +110,8 @@ class Session:
         fixed = os.environ.get("SOURCE_DATE_EPOCH")
         if not fixed:
             return time.time_ns()
-        if not (fixed.isascii() and fixed.isdigit()) or int(fixed) >= 1 << 33:
+        digits = fixed.isascii() and fixed.isdigit() and len(fixed) <= _LONGEST_TIME
+        if not digits or int(fixed) >= 1 << 33:
             raise UsageError(f"SOURCE_DATE_EPOCH is {fixed[:40]!r}: expected seconds since 1970")
         return int(fixed) * 10**9
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from bhyvesim import limits
 from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
 from bhyvesim.kernel.calls import build_name
@@ -120,11 +121,11 @@ def is_dump_file(which: str) -> bool:
 
 def read_dump_file(path: str) -> CrashDump:
     """The dump in a file. Raises UsageError; of a damaged or later one it says so."""
-    from bhyvesim.crash.dump import MAX_FILE, BadDump, decode
+    from bhyvesim.crash.dump import BadDump, decode
 
     try:
         with open(path, "rb") as file:
-            data = file.read(MAX_FILE + 1)
+            data = file.read(limits.DUMP.most + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(f"{path}: {reason}: expected a crash dump") from None

@@ -13,13 +13,10 @@ from typing import Any
 
 import yaml
 
+from bhyvesim import limits
 from bhyvesim.errors import UsageError
 from bhyvesim.units import shorten
 
-MAX_BYTES = 1 << 20
-MAX_DEPTH = 20
-
-_DEPTH = f"at most {MAX_DEPTH} levels"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -77,8 +74,9 @@ class Mapping(Node):
 
 def parse(text: str | bytes, source: str) -> Node:
     """The one document in *text*. Raises ConfigError for whatever a description has no use for."""
-    if len(text) > MAX_BYTES:
-        raise ConfigError(source, 1, 1, f"{len(text)} bytes", f"at most {MAX_BYTES}")
+    refused = limits.DOCUMENT.refusal(len(text))
+    if refused is not None:
+        raise ConfigError(source, 1, 1, *refused)
     if isinstance(text, bytes):
         try:
             text = text.decode("utf-8-sig")
@@ -97,7 +95,9 @@ def parse(text: str | bytes, source: str) -> Node:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if "nesting depth" in str(error.problem):  # libyaml's own limit, where it looks ahead
-            raise ConfigError(source, line, column, "too deeply nested", _DEPTH) from None
+            raise ConfigError(
+                source, line, column, "too deeply nested", str(limits.DEPTH)
+            ) from None
         raise ConfigError(source, line, column, f"not YAML: {error.problem}") from None
     except (yaml.YAMLError, RecursionError) as error:
         what = "too deeply nested" if isinstance(error, RecursionError) else "not YAML"
@@ -114,6 +114,7 @@ class _Builder:
     def __init__(self, source: str, events: Iterator[Any]) -> None:
         self.source = source
         self.events = events
+        self.nodes = 0
 
     def document(self) -> Node:
         node: Node | None = None
@@ -127,14 +128,18 @@ class _Builder:
         return node
 
     def node(self, event: Any, path: str, depth: int) -> Node:
+        self.nodes += 1
+        refused = limits.NODES.refusal(self.nodes)
+        if refused is not None:
+            raise self.error(event, *refused)
         if isinstance(event, yaml.AliasEvent):
             raise self.error(event, f"the alias *{event.anchor}", "values written out")
         if event.anchor is not None:
             raise self.error(event, f"the anchor &{event.anchor}", "values written out")
         if event.tag is not None:
             raise self.error(event, f"the tag {shorten(event.tag)}", "values without tags")
-        if depth > MAX_DEPTH:
-            raise self.error(event, "too deeply nested", _DEPTH)
+        if depth > limits.DEPTH.most:
+            raise self.error(event, "too deeply nested", str(limits.DEPTH))
         line, column = event.start_mark.line + 1, event.start_mark.column + 1
         if isinstance(event, yaml.ScalarEvent):
             plain = not event.style  # None, or empty from libyaml's parser

@@ -5,8 +5,9 @@ from __future__ import annotations
 from os import PathLike, fspath
 from typing import cast
 
+from bhyvesim import limits
 from bhyvesim.config import readers as r
-from bhyvesim.config.document import MAX_BYTES, Node, Scalar, Sequence, parse
+from bhyvesim.config.document import Node, Scalar, Sequence, parse
 from bhyvesim.config.readers import Key
 from bhyvesim.kernel.calls import Assertions
 from bhyvesim.kernel.memory import Memmap
@@ -223,7 +224,7 @@ def load_vm(path: str | PathLike[str]) -> Vm:
     KernelStop where the kernel does not take the VM.
     """
     with open(path, "rb") as file:
-        return Vm(load(file.read(MAX_BYTES + 1), fspath(path)))
+        return Vm(load(file.read(limits.DOCUMENT.most + 1), fspath(path)))
 
 
 def read_vm(node: Node) -> VmSpec:

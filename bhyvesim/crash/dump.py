@@ -12,15 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bhyvesim.errors import BadValue, Frame, KernelHang, KernelStop
+from bhyvesim import limits
+from bhyvesim.errors import NONSENSE, BadValue, Frame, KernelHang, KernelStop
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.plain import from_plain, to_plain
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.span import Span
 
 VERSION = 1
-MAX_FILE = 256 << 20  # packed, in a file
-MAX_BYTES = 1 << 30  # unpacked; a dump of a million scattered pages has some 40 MB
 _MAGIC = b"bhyvesim crash dump"
 _HEAD = 200  # the first line is shorter
 
@@ -144,7 +143,7 @@ def decode(data: bytes) -> CrashDump:
         raise BadDump("a damaged crash dump", "the whole of it, unchanged")
     try:
         return _from_record(json.loads(_unpacked(body)))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except NONSENSE as error:
         raise BadDump(f"a crash dump that makes no sense ({error})", "one of bhyvesim's") from None
 
 
@@ -168,7 +167,7 @@ def _checksum(body: bytes) -> bytes:
 def _unpacked(body: bytes) -> bytes:
     unpacker = zlib.decompressobj()
     try:
-        text = unpacker.decompress(body, MAX_BYTES)
+        text = unpacker.decompress(body, limits.DUMP_UNPACKED.most)
     except zlib.error as error:
         raise ValueError(str(error)) from None
     if not unpacker.eof:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 from bhyvesim.code import made_by
-from bhyvesim.errors import BadValue, UsageError
+from bhyvesim.errors import NONSENSE, BadValue, UsageError
 from bhyvesim.explore.causes import Cause
 from bhyvesim.explore.search import CHUNK, Chunk, Found, Searched, Target, search
 from bhyvesim.explore.shrink import Shrunk, shrink
@@ -129,7 +129,7 @@ class Campaign:
                 if record[name] != json.loads(json.dumps(own)):
                     raise UsageError(f"it is of another exploration: expected the same {name}")
             self._restore(record)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, BadValue):
+        except (*NONSENSE, BadValue):
             raise UsageError("it makes no sense: expected what bhyvesim left there") from None
 
     def _restore(self, record: dict[str, Any]) -> None:

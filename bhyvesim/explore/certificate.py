@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from bhyvesim import __version__
 from bhyvesim.code import digest, made_by
-from bhyvesim.errors import BadValue, UsageError
+from bhyvesim.errors import NONSENSE, BadValue, UsageError
 from bhyvesim.explore.bound import (
     Bound,
     Shape,
@@ -143,7 +143,7 @@ class Proof:
                         "or no such file"
                     )
             self.done = {int(number): _proved(part) for number, part in record["done"]}
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        except NONSENSE:
             raise UsageError("it makes no sense: expected what bhyvesim left there") from None
 
 
@@ -197,7 +197,7 @@ def read_certificate(text: str) -> Certificate:
         examples = tuple(_example(row) for row in r["counterexamples"])
         values: dict[str, Any] = {**numbers, **texts, "counterexamples": examples}
         return Certificate(question, **values)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, BadValue):
+    except (*NONSENSE, BadValue):
         raise UsageError("no certificate: expected what 'prove --certificate' writes") from None
 
 

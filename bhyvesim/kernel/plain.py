@@ -11,7 +11,7 @@ from typing import Any
 
 from bhyvesim.kernel.calls import Assertions
 from bhyvesim.kernel.gpt.leaf import ALL_ENTRIES, Leaf
-from bhyvesim.kernel.gpt.levels import ENTRIES, LEAVES
+from bhyvesim.kernel.gpt.levels import ENTRIES, LEAVES, REACH
 from bhyvesim.kernel.memory import MAX_MEMMAPS, Memmap, Memseg
 from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.pte.format import PFN_BITS
@@ -170,7 +170,7 @@ def _slot(value: Any) -> Memmap | None:
     gpa, length, segid, segoff, prot, wired = _row(value, 6)
     if not isinstance(wired, bool):
         raise ValueError("a memmap is neither wired nor not")
-    _number(gpa + length if type(gpa) is type(length) is int else gpa)
+    _number(gpa + length if type(gpa) is type(length) is int else gpa, REACH)
     for bytes_ in (gpa, length, segoff):
         if _number(bytes_) % PAGE_SIZE:
             raise ValueError("a memmap is not page-aligned")

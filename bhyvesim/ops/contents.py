@@ -52,11 +52,11 @@ class Read(_Contents):
     length: int = 1
 
     op: ClassVar[str] = "read"
-    keys: ClassVar[tuple[Key, ...]] = (*_WHERE, Key("len", "length", k.content_length))
+    keys: ClassVar[tuple[Key, ...]] = (*_WHERE, Key("len", "length", k.read_length))
 
     def check(self) -> None:
         super().check()
-        k.content_length(self.length)
+        k.read_length(self.length)
 
     def perform(self, machine: Machine) -> Bytes:
         if self.gpa is not None:
@@ -93,13 +93,13 @@ class Fill(_Contents):
     op: ClassVar[str] = "fill"
     keys: ClassVar[tuple[Key, ...]] = (
         *_WHERE,
-        Key("len", "length", k.content_length),
+        Key("len", "length", k.written_length),
         Key.of("byte", k.byte),
     )
 
     def check(self) -> None:
         super().check()
-        k.content_length(self.length)
+        k.written_length(self.length)
         k.byte(self.byte)
 
     def perform(self, machine: Machine) -> Bytes:

@@ -131,7 +131,7 @@ class Access(Operation):
     op: ClassVar[str] = "access"
     keys: ClassVar[tuple[Key, ...]] = (
         Key.of("gpa", k.number),
-        Key.of("npages", k.count),
+        Key.of("npages", k.page_count),
         Key.of("prot", k.access),
         Key.of("by", k.one_of(BY), "vcpu"),
     )

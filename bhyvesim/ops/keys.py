@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
+from bhyvesim import limits
 from bhyvesim.errors import BadValue
 from bhyvesim.kernel.machine import check_hold
+from bhyvesim.limits import Limit
 from bhyvesim.prot import ALL, parse_prot
-from bhyvesim.units import parse_bitmap, parse_size, shorten
+from bhyvesim.units import PAGE_SHIFT, U64_END, parse_bitmap, parse_size, shorten
 
 MISSING = object()
-MAX_CONTENT = 256 << 20  # bytes that one operation reads or writes
 
 
 class Key(NamedTuple):
@@ -57,6 +58,8 @@ def read_keys(op: str, keys: Sequence[Key], record: dict[str, Any]) -> dict[str,
 
 def number(value: Any) -> int:
     if type(value) is int:
+        if not -U64_END <= value <= U64_END:
+            raise BadValue("an integer of more than 64 bits", "one between -2^64 and 2^64")
         return value
     if isinstance(value, str):
         return parse_size(value)
@@ -68,6 +71,13 @@ def count(value: Any) -> int:
     if amount < 0:
         raise BadValue(f"{amount} is negative", "a number of pages")
     return amount
+
+
+def page_count(value: Any) -> int:
+    pages = count(value)
+    if pages > U64_END >> PAGE_SHIFT:
+        raise BadValue(f"{pages} pages", "no more than 2^64 bytes")
+    return pages
 
 
 def numbers(value: Any) -> tuple[int, ...]:
@@ -108,16 +118,24 @@ def bitmap(value: Any) -> bytes | None:
     return None if value is None else parse_bitmap(text(value))
 
 
-def content_length(value: Any) -> int:
+def read_length(value: Any) -> int:
+    return _length(value, limits.READ)
+
+
+def written_length(value: Any) -> int:
+    return _length(value, limits.WRITTEN)
+
+
+def _length(value: Any, limit: Limit) -> int:
     length = number(value)
-    if not 0 < length <= MAX_CONTENT:
-        raise BadValue(f"{length} bytes", f"1 to {MAX_CONTENT}")
+    if not 0 < length <= limit.most:
+        raise BadValue(f"{length} bytes", f"1 to {limit.most}")
     return length
 
 
 def data(value: Any) -> bytes:
     written = parse_bitmap(text(value))
-    content_length(len(written))
+    written_length(len(written))
     return written
 
 

@@ -11,14 +11,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeGuard
 
+from bhyvesim import limits
 from bhyvesim.errors import BadValue
 from bhyvesim.kernel.functions import Function
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops import live
 from bhyvesim.units import U64_END, shorten
-
-MOST_VMS = 2_000
-MOST_THREADS = 100_000  # each with each VM that it did something to
 
 _LONGEST_NAME = 127
 _WHAT = "a line as the script of 'bhyvesim record' prints it"
@@ -165,8 +163,8 @@ class Reader:
         return life
 
     def _begin(self, vm: str, name: str) -> Life:
-        if len(self.lives) >= MOST_VMS:
-            raise BadValue(f"more than {MOST_VMS} VMs", "a smaller recording")
+        if len(self.lives) >= limits.LIVE_VMS.most:
+            raise BadValue("too many VMs", str(limits.LIVE_VMS))
         life = Life(vm, name, self._line)
         self.lives.append(life)
         self._of.setdefault(vm, []).append(life)
@@ -245,8 +243,8 @@ class Reader:
         self._unreliable |= not reliable
 
     def _bounded(self, threads: int) -> None:
-        if threads > MOST_THREADS:
-            raise BadValue(f"more than {MOST_THREADS} threads", "a smaller recording")
+        if threads > limits.LIVE_THREADS.most:
+            raise BadValue("too many threads", str(limits.LIVE_THREADS))
 
     def finish(self) -> None:
         """All is read: what is missing at the end shows. Raises BadValue if nothing was there."""

@@ -6,13 +6,16 @@ Knows the format and the machine; reading files and printing is the command's.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from bhyvesim import limits
 from bhyvesim.errors import BadValue
 from bhyvesim.kernel.calls import Listener
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.results import MachineState
+from bhyvesim.ops.contents import Fill
 from bhyvesim.ops.ioctls import Create
 from bhyvesim.ops.operation import Recorder, Result
 from bhyvesim.ops.operations import read_operation
@@ -36,7 +39,7 @@ def parse_line(line: str) -> Iterator[Step]:
     except RecursionError:
         raise BadValue("too deeply nested", "a JSON object") from None
     except ValueError as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else _reason(error)
         column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise BadValue(f"not JSON ({reason}{column})", "one JSON object a line") from None
     if not isinstance(record, dict):
@@ -54,11 +57,16 @@ def parse_line(line: str) -> Iterator[Step]:
     yield from map(Step, ops, results)
 
 
+def _reason(error: ValueError) -> str:
+    """Why values are none; of integers, Python's own words speak of Python."""
+    return "an integer of thousands of digits" if "int_max_str" in str(error) else str(error)
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        often = Counter(key for key, _ in pairs)
+        twice = next(key for key in often if often[key] > 1)
         raise ValueError(f"the key {shorten(twice)} stands twice")
     return record
 
@@ -71,6 +79,7 @@ class Replayer:
 
     def __init__(self, listener: Listener | None = None, recorder: Recorder | None = None) -> None:
         self.machine: Machine | None = None
+        self._filled = 0
         self._listener = listener
         self._recorder = recorder
 
@@ -79,9 +88,15 @@ class Replayer:
         operation = read_operation(record)
         if isinstance(operation, Create):
             self.machine = operation.machine(self._recorder)
+            self._filled = 0
             if self._listener is not None:
                 self.machine.listen(self._listener)
             return {"ok": 0}
         if self.machine is None or self.machine.state is MachineState.DESTROYED:
             return {"error": "ENOENT"}
+        if isinstance(operation, Fill):
+            self._filled += operation.length
+            refused = limits.FILLED.refusal(self._filled)
+            if refused is not None:
+                raise BadValue(f"fills of {refused[0]}", refused[1])
         return operation.apply(self.machine)

@@ -54,7 +54,11 @@ def axis_word(axis: str, value: str) -> str:
 
 
 def _cell_text(result: CellResult) -> str:
-    return result.outcome if result.passed else f"FAIL: {result.outcome}"
+    return result.outcome if result.passed else f"{_word(result)}: {result.outcome}"
+
+
+def _word(result: CellResult) -> str:
+    return "ERROR" if result.overdue else "FAIL"
 
 
 def head(scenario: Scenario, width: int | None) -> list[str]:
@@ -89,9 +93,10 @@ def failure_lines(
     assert failure is not None
     cells = [scenario.cells[result.cell] for result in results]
     one = len(cells) == 1
+    word = _word(results[0])
     which = f" {clean(cells[0].name)}" if one else f", {len(cells)} cells alike"
-    first, *rest = paragraph(f"FAIL {clean(scenario.title)}{which}", width, "", "    ")
-    lines: list[str] = [marked(first, BAD, "FAIL"), *rest]
+    first, *rest = paragraph(f"{word} {clean(scenario.title)}{which}", width, "", "    ")
+    lines: list[str] = [marked(first, BAD, word), *rest]
     if not one:
         names = [cell.name for cell in cells]
         lines += packed(
@@ -137,11 +142,15 @@ class FailedStep(NamedTuple):
 
 
 class RunCell(NamedTuple):
-    """One cell; ``drift`` is the page counter's after the last reboot."""
+    """One cell; ``drift`` is the page counter's after the last reboot.
+
+    ``overdue``: it did not end in time, at the step that ``failure`` names.
+    """
 
     name: str
     axes: dict[str, str]
     passed: bool
+    overdue: bool
     outcome: str
     drift: int
     seconds: float
@@ -157,16 +166,19 @@ class RunScenario(NamedTuple):
 
 
 class Run(NamedTuple):
-    """`bhyvesim run`: every cell of every scenario."""
+    """`bhyvesim run`: every cell of every scenario; ``failed`` are those that ended."""
 
     scenarios: tuple[RunScenario, ...]
     cells: int
     failed: int
+    overdue: int
 
 
 def run_record(scenarios: Sequence[RunScenario], results: Sequence[CellResult]) -> Run:
     """A whole run."""
-    return Run(tuple(scenarios), len(results), sum(not result.passed for result in results))
+    overdue = sum(result.overdue for result in results)
+    failed = sum(not result.passed for result in results) - overdue
+    return Run(tuple(scenarios), len(results), failed, overdue)
 
 
 def scenario_record(scenario: Scenario, results: Sequence[CellResult]) -> RunScenario:
@@ -182,6 +194,7 @@ def _cell_record(scenario: Scenario, result: CellResult) -> RunCell:
         cell.name,
         dict(cell.axes),
         result.passed,
+        result.overdue,
         result.outcome,
         result.drift,
         round(result.seconds, 6),
@@ -241,8 +254,8 @@ def junit(
                 "hostname": "localhost",
                 "timestamp": timestamp,
                 "tests": str(len(mine)),
-                "failures": str(sum(not r.passed for r in mine)),
-                "errors": "0",
+                "failures": str(sum(not r.passed and not r.overdue for r in mine)),
+                "errors": str(sum(r.overdue for r in mine)),
                 "skipped": "0",
                 "time": f"{sum(r.seconds for r in mine):.6f}",
             },
@@ -261,8 +274,9 @@ def junit(
             )
             if result.failure is not None:
                 got = f"expected {result.failure.expected}, got {result.failure.got}"
-                attributes = {"type": "expectation", "message": _xml(got)}
-                failure = ET.SubElement(case, "failure", attributes)
+                kind = ("error", "timeout") if result.overdue else ("failure", "expectation")
+                attributes = {"type": kind[1], "message": _xml(got)}
+                failure = ET.SubElement(case, kind[0], attributes)
                 failure.text = _xml(failure_text(scenario, result))
         ET.SubElement(suite, "system-out")
         ET.SubElement(suite, "system-err")

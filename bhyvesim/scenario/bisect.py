@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+from bhyvesim import limits
+from bhyvesim.errors import UsageError
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.scenario.cell import Cell, observe, outcome_after
 from bhyvesim.scenario.compare import mismatch
+from bhyvesim.scenario.deadline import TimeOver, deadline
 from bhyvesim.scenario.model import CellResult, CellSpec, Expectation, Scenario, Step
 
 FINE = "ok"
@@ -87,11 +90,22 @@ def live(scenario: Scenario, cell_index: int) -> CellResult:
 
     The outcome is run_cell()'s word for the most telling thing; where that is ``ok``, it is
     NOT_THERE, or the first step that was not as it should be. The result calls the scenario 0.
+    Raises UsageError for a cell that does not end: what it would come to is not known.
     """
+    try:
+        with deadline(limits.SECONDS.most) as check:
+            return _lived(scenario, cell_index, check)
+    except TimeOver:
+        name = scenario.full_name(scenario.cells[cell_index])
+        raise UsageError(f"{name}: no end: expected one, in {limits.SECONDS}") from None
+
+
+def _lived(scenario: Scenario, cell_index: int, check: Callable[[], None]) -> CellResult:
     spec = scenario.cells[cell_index]
     cell = Cell(spec.vm)
     outcome, wrong, lacking = FINE, "", False
     for step in scenario.steps:
+        check()
         observed = observe(step, cell)
         asked = _asked(step, spec.axes)
         if observed.errno is None or observed.errno != asked.errno:

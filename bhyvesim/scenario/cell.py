@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bhyvesim import limits
 from bhyvesim.errors import KernelHang, KernelStop, NotRunning, Refused
 from bhyvesim.kernel.calls import Listener
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.reservoir import Share
 from bhyvesim.ops.operation import Operation, Recorder
 from bhyvesim.scenario.compare import mismatch
+from bhyvesim.scenario.deadline import TimeOver, deadline
 from bhyvesim.scenario.model import (
     CellResult,
     Failure,
@@ -102,35 +105,58 @@ def run_cell(
     cell_index: int,
     listener: Listener | None = None,
     recorder: Recorder | None = None,
+    *,
+    seconds: float = limits.SECONDS.most,
 ) -> CellResult:
     """Take one cell through its scenario; stops at the first step that is not as expected.
 
-    The result calls that scenario 0.
+    It stops too at a step that is not over *seconds* after the first began. The result calls
+    that scenario 0.
     """
-    spec = scenario.cells[cell_index]
-    cell = Cell(spec.vm, listener, recorder, scenario.host)
+    cell = Cell(scenario.cells[cell_index].vm, listener, recorder, scenario.host)
+    walk = _Walk(cell, scenario.cells[cell_index].axes, scenario.steps[0])
     started = time.perf_counter()
-    outcome = "ok"
-    failure = None
-    drift = 0
-    for step in scenario.steps:
-        observed = observe(step, cell)
-        outcome = outcome_after(outcome, step, observed)
-        drift = drift if observed.drift is None else observed.drift
-        wrong = mismatch(step.expectation(spec.axes), observed, cell.machine)
+    try:
+        with deadline(seconds) as check:
+            for step in scenario.steps:
+                if walk.ends_at(step):
+                    break
+                check()
+    except TimeOver:
+        walk.ran_out(seconds)
+    spent = time.perf_counter() - started
+    return CellResult(0, cell_index, walk.outcome, walk.failure, walk.drift, spent)
+
+
+class _Walk:
+    """A cell's way through the steps, and what came of it so far."""
+
+    def __init__(self, cell: Cell, axes: Mapping[str, str], first: Step) -> None:
+        self.outcome = "ok"
+        self.failure: Failure | None = None
+        self.drift = 0
+        self._cell = cell
+        self._axes = axes
+        self._step = first
+
+    def ends_at(self, step: Step) -> bool:
+        """Do *step*; whether nothing comes after it."""
+        self._step = step
+        observed = observe(step, self._cell)
+        self.outcome = outcome_after(self.outcome, step, observed)
+        self.drift = self.drift if observed.drift is None else observed.drift
+        wrong = mismatch(step.expectation(self._axes), observed, self._cell.machine)
         if wrong is not None:
-            failure = Failure(step.label, step.place, *wrong)
-            break
-        if observed.stop is not None:
-            break  # as expected; what follows was meant for the kernels that live
-    return CellResult(
-        0,
-        cell_index,
-        outcome,
-        failure,
-        drift,
-        time.perf_counter() - started,
-    )
+            self.failure = Failure(step.label, step.place, *wrong)
+        # After a stop that was expected, what follows was meant for the kernels that live.
+        return wrong is not None or observed.stop is not None
+
+    def ran_out(self, seconds: float) -> None:
+        """The time was over during the last step, or just after it."""
+        if self.failure is None:
+            self.outcome = f"no end at {self._step.name}"
+            expected = f"an end of the cell within {seconds:g} s"
+            self.failure = Failure(self._step.label, self._step.place, expected, "none", True)
 
 
 def observe(step: Step, cell: Cell) -> Observed:

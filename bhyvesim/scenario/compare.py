@@ -53,7 +53,7 @@ def _is_panic(expected: PanicExpectation, observed: Observed) -> bool:
         expected.letter in (None, panic.letter)
         and expected.function in (None, panic.function)
         and expected.message in (None, panic.message)
-        and (expected.matches is None or expected.matches.search(panic.message) is not None)
+        and (expected.matches is None or expected.matches.found_in(panic.message))
     )
 
 
@@ -72,9 +72,10 @@ def _numbers(
         count = None if observed.dirty is None else observed.dirty.bit_count()
         if expected.dirty_count != count:
             yield f"dirty: {expected.dirty_count} pages", f"dirty: {_or_nothing(count)} pages"
-    if expected.dirty_pages not in (None, observed.dirty):
+    pages = None if expected.dirty_pages is None else expected.dirty_pages.bitmap()
+    if pages not in (None, observed.dirty):
         got = None if observed.dirty is None else f"{observed.dirty:#x}"
-        yield f"dirty pages {expected.dirty_pages:#x}", f"dirty pages {_or_nothing(got)}"
+        yield f"dirty pages {pages:#x}", f"dirty pages {_or_nothing(got)}"
 
 
 def _listed(kinds: Iterable[str]) -> str:
@@ -98,9 +99,10 @@ def _memory(
             if want != got:
                 yield f"value {i}: {want:#x}", f"value {i}: {got:#x}"
     if expected.byte is not None and observed.data is not None:
-        for i, got in enumerate(observed.data):
-            if got != expected.byte:
-                yield f"byte {i:#x}: {expected.byte:#x}", f"byte {i:#x}: {got:#x}"
+        rest = observed.data.lstrip(bytes([expected.byte]))
+        if rest:
+            at = len(observed.data) - len(rest)
+            yield f"byte {at:#x}: {expected.byte:#x}", f"byte {at:#x}: {rest[0]:#x}"
 
 
 def _state(

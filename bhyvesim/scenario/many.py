@@ -33,7 +33,7 @@ def run_cells(
 ) -> Iterator[CellResult]:
     """The results of the cells, as they come; closing the iterator ends the workers' work.
 
-    *run* takes one through its scenario, wherever the workers are.
+    *run* takes one through its scenario, wherever the workers are, and ends.
     """
     size = max(1, min(_MOST, len(selected) // (workers.count * _EACH)))
     for results in workers.spread(partial(_run, run), _chunks(scenarios, selected, size)):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bhyvesim.errors import KernelHang, KernelStop
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.regex import Pattern
 from bhyvesim.vm.host_memory import HostSpec
 from bhyvesim.vm.spec import VmSpec
 
@@ -40,6 +40,32 @@ class Series:
         """The first *count*, as unsigned integers of *size* bytes."""
         mask = (1 << (8 * size)) - 1
         return [self.start + i * self.step & mask for i in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Some pages of a range, by number, as the runs that were named."""
+
+    runs: tuple[range, ...]
+
+    def bitmap(self) -> int:
+        """A bit for each, the first page's the lowest."""
+        pages = 0
+        for run in self.runs:
+            pages |= _bits(run.step, len(run)) << run.start
+        return pages
+
+
+def _bits(step: int, count: int) -> int:
+    """*count* bits, *step* apart, from bit 0 on: doubled until there are enough."""
+    if step == 1:
+        return (1 << count) - 1
+    bits, there = 1, 1
+    while there < count:
+        more = min(there, count - there)
+        bits |= (bits & ((1 << more * step) - 1)) << there * step
+        there += more
+    return bits
 
 
 @dataclass(slots=True)
@@ -80,8 +106,34 @@ class Observed:
         return self.errno or "ok"
 
 
+class Work(NamedTuple):
+    """How much a step does of what costs in proportion; the rest follows extents, or is single."""
+
+    touches: int = 0
+    values: int = 0
+    filled: int = 0
+
+    def plus(self, more: Work) -> Work:
+        """Both together."""
+        return Work(*map(sum, zip(self, more, strict=True)))
+
+
+class Little:
+    """The work of nearly every action."""
+
+    __slots__ = ()
+
+    @property
+    def work(self) -> Work:
+        return Work()
+
+
 class Action(Protocol):
     """What a step does; one class each in :mod:`.steps`."""
+
+    @property
+    def work(self) -> Work:
+        """What it does that costs in proportion."""
 
     def run(self, cell: Cell) -> Observed:
         """Do it. Raises Refused and KernelStop as the machine does."""
@@ -93,7 +145,7 @@ class PanicExpectation:
 
     function: str | None = None
     message: str | None = None
-    matches: re.Pattern[str] | None = None
+    matches: Pattern | None = None
     letter: str | None = None
 
     def __str__(self) -> str:
@@ -129,7 +181,7 @@ class Expectation:
     ``when`` limits it to cells: axis -> values. ``tables`` is level -> number of tables.
     """
 
-    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    when: Mapping[str, Set[str]] = field(default_factory=dict)
     anything: bool = False  # whatever comes is right
     errno: str | None = None
     fault: str | None = None
@@ -147,7 +199,7 @@ class Expectation:
     hold: int | None = None
     vm_run: str | None = None
     dirty_count: int | None = None
-    dirty_pages: int | None = None  # a bitmap
+    dirty_pages: Pages | None = None
     value: Series | None = None
     byte: int | None = None
     resident: int | None = None
@@ -162,7 +214,7 @@ class Expectation:
         return all(_holds(axis, axes.get(axis), values) for axis, values in self.when.items())
 
 
-def _holds(axis: str, value: str | None, values: Sequence[str]) -> bool:
+def _holds(axis: str, value: str | None, values: Set[str]) -> bool:
     if value in values:
         return True
     revision = REVISIONS.get(value or "") if axis == "gpt" else None
@@ -214,12 +266,16 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The step at which a cell failed, what was expected there, and what came."""
+    """The step at which a cell failed, what was expected there, and what came.
+
+    ``overdue``: the step did not end in time, so nobody knows what would have come.
+    """
 
     step: str
     place: Place
     expected: str
     got: str
+    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,3 +292,7 @@ class CellResult:
     @property
     def passed(self) -> bool:
         return self.failure is None
+
+    @property
+    def overdue(self) -> bool:
+        return self.failure is not None and self.failure.overdue

@@ -11,10 +11,10 @@ from bhyvesim.kernel.npt import NptResult
 from bhyvesim.kernel.results import BatchAccess, Held
 from bhyvesim.kernel.vmrun import vm_run_sees
 from bhyvesim.ops import ioctls as ops
-from bhyvesim.ops.contents import Bytes, Read, Write
+from bhyvesim.ops.contents import Bytes, Fill, Read, Write
 from bhyvesim.ops.operation import Operation
 from bhyvesim.scenario.cell import Cell
-from bhyvesim.scenario.model import Observed, Series
+from bhyvesim.scenario.model import Little, Observed, Pages, Series, Work
 from bhyvesim.units import PAGE_SIZE
 from bhyvesim.vm import life
 from bhyvesim.vm.migration.plan import Plan
@@ -26,6 +26,11 @@ class Do:
     """One operation."""
 
     operation: Operation
+
+    @property
+    def work(self) -> Work:
+        filled = self.operation.length if isinstance(self.operation, Fill) else 0
+        return Work(filled=filled)
 
     def run(self, cell: Cell) -> Observed:
         value = self.operation.do(cell.running)
@@ -75,7 +80,7 @@ _OBSERVED: dict[type, Callable[[Any], Observed]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
+class Create(Little):
     """Allocate, map and boot the cell's VM; from here on there is a machine."""
 
     def run(self, cell: Cell) -> Observed:
@@ -85,7 +90,7 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
-class Reboot:
+class Reboot(Little):
     def run(self, cell: Cell) -> Observed:
         rebooted = life.reboot(cell.running, cell.spec)
         seen = _booted(rebooted.booted)
@@ -102,7 +107,7 @@ def _booted(booted: life.Booted) -> Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Map:
+class Map(Little):
     """A memmap made, and how many entries came with it."""
 
     operation: ops.MmapMemseg
@@ -114,7 +119,7 @@ class Map:
 
 
 @dataclass(frozen=True, slots=True)
-class Unmap:
+class Unmap(Little):
     """One memmap taken away, or all of devmem; and how many pages of others were lost with it."""
 
     operation: ops.MunmapMemseg | ops.Reinit
@@ -132,6 +137,10 @@ class Migrate:
     plan: Plan
     gpt: str | None
 
+    @property
+    def work(self) -> Work:
+        return Work(touches=self.plan.writes_in_all)
+
     def run(self, cell: Cell) -> Observed:
         came = cell.move(self.plan, self.gpt)
         return Observed(lost=came.lost + came.unknown, sent=came.sent, again=came.again)
@@ -144,10 +153,29 @@ class TouchEvery:
     touch: TouchSpec
     every: int
 
+    @property
+    def work(self) -> Work:
+        return Work(touches=-(-self.touch.length // (self.every * PAGE_SIZE)))
+
     def run(self, cell: Cell) -> Observed:
         end = self.touch.gpa + self.touch.length
         gpas = range(self.touch.gpa, end, self.every * PAGE_SIZE)
         return _batch(ops.AccessBatch(tuple(gpas), self.touch.prot).do(cell.running))
+
+
+@dataclass(frozen=True, slots=True)
+class DirtyBits(Little):
+    """VM_NPT_OPERATION on the dirty bits of a range, or of some of its *pages*."""
+
+    gpa: int
+    length: int
+    name: str
+    pages: Pages | None
+
+    def run(self, cell: Cell) -> Observed:
+        pages = None if self.pages is None else self.pages.bitmap()
+        operation = ops.NptOp.on_dirty_bits(self.gpa, self.length, self.name, pages)
+        return observed(operation.do(cell.running))
 
 
 class Where(NamedTuple):
@@ -174,6 +202,10 @@ class Poke:
     stride: int
     value: Series
 
+    @property
+    def work(self) -> Work:
+        return Work(values=self.count)
+
     def run(self, cell: Cell) -> Observed:
         total = Observed()
         for i, value in enumerate(self.value.values(self.count, self.size)):
@@ -193,6 +225,10 @@ class Peek:
     size: int
     count: int
     stride: int
+
+    @property
+    def work(self) -> Work:
+        return Work(values=self.count)
 
     def run(self, cell: Cell) -> Observed:
         total = Observed(values=[])

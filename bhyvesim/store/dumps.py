@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from bhyvesim.crash.dump import BadDump, CrashDump, decode
+from bhyvesim.errors import NONSENSE
 from bhyvesim.store.rows import CrashRow, Damaged
 from bhyvesim.store.transaction import Transaction
 
@@ -27,5 +28,5 @@ def read_crash(transaction: Transaction, row: CrashRow) -> CrashDump:
 
             return read_old_dump(row.vm, row.time_ns, record)
         return decode(record)
-    except (BadDump, ValueError, LookupError, TypeError) as error:
+    except (BadDump, *NONSENSE) as error:
         raise Damaged(f"crash dump {row.id}", error) from None

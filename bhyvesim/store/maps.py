@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from bhyvesim.errors import NONSENSE
 from bhyvesim.kernel.memory import Memmap, Memseg
 from bhyvesim.store.rows import Damaged
 
@@ -50,5 +51,5 @@ def decoding(name: str) -> Iterator[None]:
     """A stored row that does not make sense is an unusable state, not a crash of ours."""
     try:
         yield
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except NONSENSE as error:
         raise Damaged(name, error) from None

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bhyvesim.errors import NONSENSE
 from bhyvesim.store import schema
 
 _VM_2 = """CREATE TABLE vm (
@@ -44,7 +45,7 @@ def _dumps_hold_snapshots(db: sqlite3.Connection) -> None:
     for crash_id, vm, time_ns, record in db.execute("SELECT id, vm, time_ns, record FROM crash"):
         try:
             dump = read_old_dump(vm, int(time_ns), record)
-        except (ValueError, LookupError, TypeError):
+        except NONSENSE:
             continue
         db.execute("UPDATE crash SET record = ? WHERE id = ?", (encode(dump), crash_id))
 

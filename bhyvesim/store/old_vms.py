@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bhyvesim.errors import NONSENSE
 from bhyvesim.kernel.gpt.leaf import Leaf
 from bhyvesim.kernel.gpt.levels import LEAVES
 from bhyvesim.kernel.gpt.steps import StepFunction
@@ -40,7 +41,7 @@ def add_old_vm(
     try:
         outline, parts = _taken_apart(codec.decode_spec(spec), json.loads(tables))
         count = int(resident)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except NONSENSE:
         outline, parts, count = b"", (), 0
     moment = Moment(state, digest, maps, outline, count, checksum_of(parts), crash)
     transaction.add_moment(life, 0, Change(moment, (), parts))

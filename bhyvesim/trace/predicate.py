@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+from bhyvesim import limits
 from bhyvesim.errors import BadValue
 from bhyvesim.units import parse_size, shorten
 
@@ -23,8 +24,6 @@ Value = int | str
 Values = Mapping[str, Value]
 Atom = int | str  # a number, or the name of one
 
-_DEEPEST = 50
-_LONGEST = 10_000
 _TOKEN = re.compile(
     r'\s*(?:(?P<number>[0-9]\w*)|(?P<name>[A-Za-z_]\w*)|"(?P<string>[^"]*)"'
     r"|(?P<sign>&&|\|\||[=!<>]=|[<>!()-]))"
@@ -69,8 +68,9 @@ def parse(text: str, names: Mapping[str, type]) -> Predicate:
 
     Raises BadValue, with the column where it goes wrong.
     """
-    if len(text) > _LONGEST:
-        raise BadValue(f"a predicate of {len(text)} characters", f"at most {_LONGEST}")
+    refused = limits.PREDICATE.refusal(len(text))
+    if refused is not None:
+        raise BadValue(f"a predicate of {refused[0]}", refused[1])
     parser = _Parser(text, names)
     term = parser.whole()
     return Predicate(text.strip(), frozenset(parser.used), tuple(parser.pairs), term.of)
@@ -121,8 +121,9 @@ class _Parser:
 
     def _any(self) -> _Term:
         self._depth += 1
-        if self._depth > _DEEPEST:
-            raise self._wrong(self._next.column, "too deeply nested", f"at most {_DEEPEST} levels")
+        if self._depth > limits.PREDICATE_DEPTH.most:
+            expected = str(limits.PREDICATE_DEPTH)
+            raise self._wrong(self._next.column, "too deeply nested", expected)
         term = self._joined("||", self._all, any)
         self._depth -= 1
         return term

@@ -74,7 +74,7 @@ BAD_VMS = {
     "name: x\nmemory: [\n": "3:1: not YAML: did not find expected node content",
     b"name: \xff\n": "1:7: not UTF-8: expected text in UTF-8",
     "name: a\x01\n": "1:8: the character U+0001: expected printable text",
-    "x" * 2_000_000: "1:1: 2000000 bytes: expected at most 1048576",
+    "x" * 2_000_000: "1:1: 2000000 bytes: expected at most 1048576 bytes",
 }
 
 

@@ -130,7 +130,7 @@ def test_input_that_is_something_else(refused):
 
 
 def test_a_line_without_end(refused):
-    assert refused(TEXT + "x" * (2 << 20)) == ("58: over 1048576 bytes: expected a shorter line")
+    assert refused(TEXT + "x" * (2 << 20)) == ("58: a longer line: expected at most 1048576 bytes")
 
 
 def test_damaged_files(cli, vm_file):

@@ -9,13 +9,13 @@ from random import Random
 
 import pytest
 
+from bhyvesim import limits
 from bhyvesim.errors import BadValue
 from bhyvesim.explore.identify import Candidate, named
 from bhyvesim.explore.live import Judge
 from bhyvesim.explore.sequences import Plan, at_random
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops import ioctls as ops
-from bhyvesim.ops.recording import MOST_VMS
 from tests.live.host import BHYVECTL, VMM, Host, errno, lost, replaced
 
 BUILT_IN = tuple(name for name, revision in REVISIONS.items() if not revision.digest)
@@ -433,9 +433,9 @@ def test_damaged_recordings_are_refused_or_read():
 
 def test_the_number_of_vms_is_bounded():
     host = Host()
-    for number in range(MOST_VMS + 1):
+    for number in range(limits.LIVE_VMS.most + 1):
         host.create(vm=0x1000 * (number + 1))
-    with pytest.raises(BadValue, match="more than 2000 VMs"):
+    with pytest.raises(BadValue, match="too many VMs"):
         judged(host.text)
 
 

@@ -131,8 +131,8 @@ def test_a_killed_worker_is_said_and_leaves_nothing(vm_file):
 def test_interrupted_reports_what_finished(cli, vm_file, monkeypatch):
     import bhyvesim.cli.commands.scenarios as module
 
-    def interrupted(scenarios, selected, workers):
-        yield from run_cells(scenarios, selected[:3], workers)
+    def interrupted(scenarios, selected, workers, run):
+        yield from run_cells(scenarios, selected[:3], workers, run)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "run_cells", interrupted)

@@ -19,7 +19,7 @@ from bhyvesim.cli.params import (
 )
 from bhyvesim.cli.progress import status
 from bhyvesim.cli.session import Format, Session
-from bhyvesim.errors import BadValue, UsageError
+from bhyvesim.errors import NONSENSE, BadValue, UsageError
 from bhyvesim.units import shorten
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _seed(seed: int | None, left: str | None) -> int:
 
         try:
             return int(json.loads(left)["seed"])
-        except (ValueError, LookupError, TypeError, RecursionError):
+        except NONSENSE:
             return 0  # what was left says itself what is wrong with it
     return int.from_bytes(os.urandom(4), "big")
 

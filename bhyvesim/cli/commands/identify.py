@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bhyvesim import limits
 from bhyvesim.cli.files import label_of, read_bytes
 from bhyvesim.cli.pages import show
 from bhyvesim.cli.params import SIZE, format_option, revision_option
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
         IdentifyVerdict,
     )
 
-_MAX_BYTES = 1 << 20  # of each file, unpacked
 _STDIN = "-"
 
 
@@ -159,8 +159,10 @@ def _bounded(path: str) -> bytes:
     data = read_bytes(path)
     if path.endswith(".gz"):
         data = _unpacked(path, data)
-    if len(data) > _MAX_BYTES:
-        raise UsageError(f"{label_of(path)}: over {_MAX_BYTES} bytes: expected a smaller file")
+    if len(data) > limits.FOREIGN.most:
+        raise UsageError(
+            f"{label_of(path)}: over {limits.FOREIGN.most} bytes: expected a smaller file"
+        )
     return data
 
 
@@ -172,7 +174,7 @@ def _unpacked(path: str, data: bytes) -> bytes:
 
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            return file.read(_MAX_BYTES + 1)
+            return file.read(limits.FOREIGN.most + 1)
     except (OSError, EOFError, zlib.error):
         raise UsageError(f"{path}: damaged, or not packed: expected what gzip makes") from None
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
+from bhyvesim import limits
 from bhyvesim.cli.files import label_of, write_text
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import UsageError
@@ -61,12 +62,13 @@ def import_crash(
     """Read the crash in *head* and *rest*, and write what it tells; returns the exit status."""
     from bhyvesim.config.importers.crash.findings import choose, crashes_in, tell
     from bhyvesim.config.importers.crash.lines import MAX_LINE, lines_of
-    from bhyvesim.config.importers.source import MAX_BYTES
 
     label = label_of(path)
     begun = head + rest.readline(MAX_LINE)  # the head may end within a line
     reader = crashes_in(
-        chain(begun.splitlines(), lines_of(rest)), label, long=len(head) > MAX_BYTES
+        chain(begun.splitlines(), lines_of(rest, label)),
+        label,
+        long=len(head) > limits.FOREIGN.most,
     )
     told = tell(reader, choose(reader, label, pick), label, session.vm)
     session.note(told.verdict())

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from bhyvesim import limits
 from bhyvesim.cli.files import check_name, file_size, label_of, write_text
 from bhyvesim.cli.params import format_option, vm_option
 from bhyvesim.cli.session import Format, Session
@@ -122,11 +123,10 @@ def _import_one(
     """One file: a crash however long it is, anything else within bounds."""
     from bhyvesim.cli.commands.import_crash import import_crash, opened, read_head
     from bhyvesim.config.importers.sniff import is_crash
-    from bhyvesim.config.importers.source import MAX_BYTES
 
     with opened(source) as stream:
-        head = read_head(stream, source, MAX_BYTES + 1)
-        if is_crash(head, kind) or (kind is None and len(head) > MAX_BYTES):
+        head = read_head(stream, source, limits.FOREIGN.most + 1)
+        if is_crash(head, kind) or (kind is None and len(head) > limits.FOREIGN.most):
             return import_crash(
                 session,
                 source,

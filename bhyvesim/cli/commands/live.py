@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bhyvesim import limits
 from bhyvesim.cli.commands.replay import lines_of
 from bhyvesim.cli.files import label_of
 from bhyvesim.cli.pages import show
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from bhyvesim.explore.identify import Candidate
     from bhyvesim.explore.live import Judge, Judged
     from bhyvesim.report.live import Live, LiveKernel, LiveUnderWay, LiveVm
-
-_LONGEST = 1 << 20  # bytes of a line
 
 
 def replay_live(path: str, gpt: tuple[str, ...], fmt: Format | None) -> int:
@@ -29,7 +28,7 @@ def replay_live(path: str, gpt: tuple[str, ...], fmt: Format | None) -> int:
     label = label_of(path)
     number = 0
     try:
-        with lines_of(path, quiet=False, longest=_LONGEST, errors="replace") as lines:
+        with lines_of(path, quiet=False, longest=limits.LIVE_LINE, errors="replace") as lines:
             for number, line in enumerate(lines, start=1):
                 judge.read(number, line)
         judged = judge.finish()

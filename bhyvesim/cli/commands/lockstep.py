@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bhyvesim import limits
 from bhyvesim.cli.commands.explore import seconds_of
 from bhyvesim.cli.commands.replay import lines_of
 from bhyvesim.cli.files import write_whole
@@ -232,6 +233,8 @@ def _recorded(files: tuple[str, ...], leave_out: tuple[str, ...]) -> Iterator[Ca
                         yield _one(path, began, pending, leave_out, recorded)
                         pending, began = [], number
                     pending.append(operation)
+                    if len(pending) > limits.SEQUENCE.most:
+                        raise UsageError(f"{path}:{number}: longer: expected {limits.SEQUENCE}")
         if pending:
             yield _one(path, began, pending, leave_out, recorded)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bhyvesim import limits
 from bhyvesim.cli.fleet import Fleet, gather, report_unread, room_for, together_short
 from bhyvesim.cli.params import (
     REVISION,
@@ -114,6 +115,13 @@ def _judge(fleet: Fleet, kernels: list[KernelChoice]) -> list[layouts.Judged]:
     selected = [(i, j) for i in range(len(scenarios)) for j in range(len(kernels))]
     with local(cores() if len(selected) > _MANY_CELLS else 1) as workers:
         results = list(run_cells(scenarios, selected, workers))
+    for result in results:
+        if result.overdue:
+            kernel = kernels[result.cell].name
+            raise UsageError(
+                f"{fleet.vms[result.scenario].source}: {result.outcome} on {kernel}: "
+                f"expected an end, in {limits.SECONDS}"
+            )
     judged = []
     for index, vm in enumerate(fleet.vms):
         mine = verdicts(kernels, [r for r in results if r.scenario == index])

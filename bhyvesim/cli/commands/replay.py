@@ -8,10 +8,12 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from gzip import BadGzipFile, GzipFile
+from typing import IO, Any, cast
 
 import click
 
+from bhyvesim import limits
 from bhyvesim.cli.files import label_of
 from bhyvesim.cli.pages import fitting
 from bhyvesim.cli.params import REVISION, format_option, revision_option
@@ -20,9 +22,6 @@ from bhyvesim.cli.streams import reader_is_gone
 from bhyvesim.errors import BadValue, UsageError
 from bhyvesim.ops.replay import Replayer, parse_line
 from bhyvesim.text import clean
-
-if TYPE_CHECKING:
-    from gzip import GzipFile
 
 _SHOWN = 10
 _LONG = 100_000  # bytes on disk from which a file gets a progress bar
@@ -137,52 +136,46 @@ def _compact(value: Any) -> str:
 
 @contextmanager
 def lines_of(
-    path: str, *, quiet: bool = True, longest: int | None = None, errors: str = "strict"
+    path: str, *, quiet: bool = True, longest: limits.Limit = limits.LINE, errors: str = "strict"
 ) -> Iterator[Iterable[str]]:
     """The lines of a file, one at a time; with a progress bar where a person waits for it.
 
-    *longest*: bytes, beyond which a line is refused; *errors*: what becomes of what is no UTF-8.
+    A line over *longest* is refused; *errors*: what becomes of what is no UTF-8.
     """
     label = label_of(path)
     try:
         with _open(path) as (raw, file), _progress(path, file, quiet=quiet) as advance:
-            lines: Iterable[bytes] = raw if longest is None else _bounded(raw, label, longest)
-            yield _decoded(lines, label, advance, errors)
+            yield _decoded(raw, label, advance, longest, errors)
     except OSError as error:
         raise UsageError(f"{label}: {error.strerror or error}: expected a readable file") from None
 
 
 @contextmanager
-def _open(path: str) -> Iterator[tuple[BinaryIO | GzipFile, IO[bytes] | None]]:
-    """The lines, and the file on disk that they come from; its position tells how far they are."""
+def _open(path: str) -> Iterator[tuple[IO[bytes], IO[bytes] | None]]:
+    """What to read, and the file on disk that it comes from; its position tells how far that is."""
     if path == "-":
         yield sys.stdin.buffer, None
         return
     with open(path, "rb") as file:
         if path.endswith(".gz"):
-            import gzip
-
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                yield unpacked, file
+            with GzipFile(fileobj=file) as unpacked:
+                yield cast("IO[bytes]", unpacked), file
         else:
             yield file, file
 
 
-def _bounded(raw: BinaryIO | GzipFile, path: str, longest: int) -> Iterator[bytes]:
-    number = 1
-    while line := raw.readline(longest + 1):
-        if len(line) > longest:
-            raise UsageError(f"{path}:{number}: over {longest} bytes: expected a shorter line")
-        yield line
-        number += 1
-
-
 def _decoded(
-    raw: Iterable[bytes], path: str, advance: Callable[[], None], errors: str
+    raw: IO[bytes],
+    path: str,
+    advance: Callable[[], None],
+    longest: limits.Limit,
+    errors: str,
 ) -> Iterator[str]:
     number = 1
     try:
-        for line in raw:
+        while line := raw.readline(longest.most + 1):
+            if len(line) > longest.most:
+                raise UsageError(f"{path}:{number}: a longer line: expected {longest}")
             if number % _LINES_A_TICK == 0:
                 advance()
             yield line.decode("utf-8", errors)
@@ -191,8 +184,8 @@ def _decoded(
         raise UsageError(f"{path}:{number}: not UTF-8: expected one JSON object a line") from None
     except EOFError:
         raise UsageError(f"{path}:{number}: the file is cut off: expected all of it") from None
-    except zlib.error:
-        raise UsageError(f"{path}:{number}: damaged: expected what gzip makes") from None
+    except (zlib.error, BadGzipFile):
+        raise UsageError(f"{path}:{number}: damaged: expected what gzip made") from None
 
 
 @contextmanager

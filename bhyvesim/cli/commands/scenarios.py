@@ -12,6 +12,7 @@ from functools import partial
 
 import click
 
+from bhyvesim import limits
 from bhyvesim.cli.files import read_bytes, write_text
 from bhyvesim.cli.pages import write
 from bhyvesim.cli.params import (
@@ -36,6 +37,13 @@ from bhyvesim.workers import WorkerDied
 @workers_options
 @click.option("-k", "words", metavar="TEXT", help="Only cells whose file, title or name has TEXT.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(0.01, 86_400),
+    default=float(limits.SECONDS.most),
+    help=f"How long a cell may take. [default: {limits.SECONDS.most}]",
+)
 @click.option("--junit", metavar="FILE", help="Write JUnit XML to FILE.")
 @format_option
 @revision_option
@@ -47,13 +55,15 @@ def run(
     dask: str | None,
     words: str | None,
     fail_fast: bool,
+    timeout: float,
     junit: str | None,
     fmt: Format | None,
 ) -> int:
     """Run scenarios on every kernel of their matrix.
 
     A folder stands for the scenarios in it, at any depth. Exit status: 0 when all
-    expectations were met, 1 when some were not, 2 for files that are wrong.
+    expectations were met, 1 when some were not, 2 for files that are wrong, and where a
+    cell did not end in time: what would have come of it is not known.
     """
     from bhyvesim.config.scenario.sources import Sources
 
@@ -62,7 +72,8 @@ def run(
     results: list[CellResult] = []
     stopped: BaseException | None = None
     try:
-        for result in _watched(_results(session, scenarios, selected, jobs, dask), len(selected)):
+        coming = _results(session, scenarios, selected, jobs, dask, timeout)
+        for result in _watched(coming, len(selected)):
             results.append(result)
             if fail_fast and not result.passed:
                 break
@@ -73,12 +84,14 @@ def run(
     if junit is not None:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(session.now_ns() // 10**9))
         write_text(junit, layouts.junit(scenarios, results, moment), new=False)
-    failed = sum(not result.passed for result in results)
+    overdue = sum(result.overdue for result in results)
+    failed = sum(not result.passed for result in results) - overdue
+    late = f", {overdue} did not end" if overdue else ""
     cut = f", {len(selected) - len(results)} not run" if len(results) < len(selected) else ""
-    session.warn(f"{len(results)} cells, {failed} failed{cut}")
+    session.warn(f"{len(results)} cells, {failed} failed{late}{cut}")
     if stopped is not None:
         raise stopped
-    return 1 if failed else 0
+    return 2 if overdue else 1 if failed else 0
 
 
 def find_scenarios(paths: Sequence[str]) -> list[str]:
@@ -93,6 +106,7 @@ def find_scenarios(paths: Sequence[str]) -> list[str]:
             for folder, _, names in sorted(os.walk(path))
             for name in sorted(names)
             if name.endswith((".yaml", ".yml"))
+            and os.path.isfile(os.path.join(folder, name))
             and looks_like_a_scenario(read_bytes(os.path.join(folder, name)))
         ]
         if not inside:
@@ -121,16 +135,18 @@ def _results(
     selected: list[tuple[int, int]],
     jobs: int | None,
     dask: str | None,
+    timeout: float,
 ) -> Generator[CellResult, None, None]:
     """The results of the cells; of one alone where it is traced, in this process."""
     if session.listener is None and session.recorder is None:
         with workers_of(jobs, dask, len(selected)) as workers:
-            yield from run_cells(scenarios, selected, workers)
+            run = partial(run_cell, seconds=timeout)
+            yield from run_cells(scenarios, selected, workers, run)
         return
     if len(selected) > 1:
         raise UsageError(f"{len(selected)} cells to trace: expected one; -k TEXT selects")
     index, cell = selected[0]
-    result = run_cell(scenarios[index], cell, session.listener, session.recorder)
+    result = run_cell(scenarios[index], cell, session.listener, session.recorder, seconds=timeout)
     yield replace(result, scenario=index)
 
 

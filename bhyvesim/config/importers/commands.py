@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bhyvesim import limits
 from bhyvesim.config.importers.shell import Operator, Token, Word
 
 Path = tuple[int, ...]  # the blocks around, outermost first; each has a number of its own
@@ -36,6 +37,10 @@ def commands(tokens: Sequence[Token]) -> list[Command]:
     for token in [*tokens, Operator("\n", 0)]:
         grouper.take(token)
     return grouper.found
+
+
+class TooDeep(Exception):
+    """More blocks in each other than anybody writes."""
 
 
 class _Grouper:
@@ -117,6 +122,8 @@ class _Grouper:
         return True
 
     def _open(self, *, always: bool = False) -> None:
+        if len(self.blocks) >= limits.BLOCKS.most:
+            raise TooDeep
         self.blocks.append(_Block(None if always else self._number(), self.names_function))
         self.names_function = False
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
+from bhyvesim import limits
 from bhyvesim.config.importers.source import Source
 
-MAX_DEPTH = 50
 _AROUND = "<_>", "</_>"
 _DECLARATION = re.compile(r"<\?xml\s[^>]{0,200}\?>")
 
@@ -71,8 +71,8 @@ class _Builder:
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         line = self.parser.CurrentLineNumber
-        if len(self.open) > MAX_DEPTH:
-            raise self.source.problem(line, "XML too deeply nested", f"at most {MAX_DEPTH} levels")
+        if len(self.open) > limits.XML_DEPTH.most:
+            raise self.source.problem(line, "XML too deeply nested", str(limits.XML_DEPTH))
         element = Element(tag, attributes, line) if self.open else self.root
         if self.open:
             self.open[-1].children.append(element)

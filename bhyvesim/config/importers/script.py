@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from bhyvesim import limits
 from bhyvesim.config.importers import call
 from bhyvesim.config.importers.bhyve_config import is_assignment
-from bhyvesim.config.importers.commands import commands
+from bhyvesim.config.importers.commands import TooDeep, commands
 from bhyvesim.config.importers.draft import Draft, Found
 from bhyvesim.config.importers.memsize import parse_memsize
 from bhyvesim.config.importers.settings import Settings
@@ -28,7 +29,7 @@ _TALKERS = re.compile(
 )
 _SHELLS = re.compile(r"(ba|da|z|k)?sh|ksh93|su|eval|ssh|tmux|screen")
 _LOADERS = {"bhyveload": ("-m", "CSc:d:e:h:l:m:"), "grub-bhyve": ("-M", "Sb:c:d:e:m:M:n:r:v")}
-_MAX_NESTING, _MAX_COMMANDS = 4, 5000
+_MAX_NESTING = 4
 
 
 def names_bhyve(line: str) -> bool:
@@ -108,9 +109,13 @@ def _calls(
     source: Source, text: str | None, line: int, depth: int
 ) -> Iterator[tuple[Argument, list[Argument]]]:
     """``(program, arguments)`` of bhyve and its loaders; the program is its bare name."""
-    found = commands(tokens(source, text, line))
-    if len(found) > _MAX_COMMANDS:
-        raise source.problem(line, f"a script of {len(found)} commands", f"at most {_MAX_COMMANDS}")
+    try:
+        found = commands(tokens(source, text, line))
+    except TooDeep:
+        raise source.problem(line, "too deeply nested", str(limits.BLOCKS)) from None
+    refused = limits.COMMANDS.refusal(len(found))
+    if refused is not None:
+        raise source.problem(line, f"a script of {refused[0]}", refused[1])
     variables = Variables(found)
     for index in range(len(found)):
         words = variables.program(index)

@@ -163,8 +163,9 @@ class _Lexer:
         return Part("text", match[0], quoted)
 
     def _opens_an_array(self, parts: list[Part]) -> bool:
-        assigns = parts[-1].kind == "text" and not parts[-1].quoted and parts[-1].text[-1:] == "="
-        return assigns and self.text.startswith("(", self.at)
+        if not parts or not self.text.startswith("(", self.at):
+            return False
+        return parts[-1].kind == "text" and not parts[-1].quoted and parts[-1].text[-1:] == "="
 
     def _quoted(self, parts: list[Part]) -> None:
         """The inside of double quotes, the closing one included."""

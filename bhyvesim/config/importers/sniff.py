@@ -7,6 +7,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from bhyvesim import limits
 from bhyvesim.config.importers import wrong
 from bhyvesim.config.importers.crash.lines import SIGN
 from bhyvesim.config.importers.draft import Draft, Found
@@ -22,7 +23,7 @@ from bhyvesim.config.importers.source import (
 from bhyvesim.units import format_size, shorten
 from bhyvesim.vm.spec import MAX_NAME_BYTES, name_problem
 
-_MAX_LISTED, _MAX_VMS = 20, 1000
+_MAX_LISTED = 20
 _NAMELESS = "imported"
 _CRASH = "crash"
 # What a text is taken for, the surest signs first; between the kinds, what is refused by name.
@@ -56,8 +57,8 @@ def find(
     crashed = is_crash(data, kind)
     source = tolerant(data, name) if crashed else decode(data, name, file_size)
     found: list[Found] = _reader(kind or (_CRASH if crashed else _kind(source))).read(source)
-    if len(found) > _MAX_VMS:
-        raise ImportProblem(name, 1, f"{len(found)} VMs", f"at most {_MAX_VMS} in a file")
+    if len(found) > limits.VMS.most:
+        raise ImportProblem(name, 1, f"{len(found)} VMs", f"{limits.VMS} in a file")
     named = [Found(one.line, partial(_named, one, source, vm)) for one in found]
     return _distinct(named) if len(named) > 1 else named
 

@@ -7,10 +7,10 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from bhyvesim import limits
 from bhyvesim.errors import UsageError
 from bhyvesim.units import shorten
 
-MAX_BYTES = 1 << 20
 STDIN = "<stdin>"
 
 FileSize = Callable[[str], int | None]
@@ -56,16 +56,16 @@ class Source:
 
 def tolerant(data: bytes, name: str) -> Source:
     """The text of *data*, whatever stands in it, for a reader that minds. Raises ImportProblem."""
-    if len(data) > MAX_BYTES:
-        raise ImportProblem(name, 1, f"over {MAX_BYTES} bytes", "a smaller file")
+    if len(data) > limits.FOREIGN.most:
+        raise ImportProblem(name, 1, f"over {limits.FOREIGN.most} bytes", "a smaller file")
     text = data.decode("utf-8", "replace")
     return Source(name, text, text.split("\n"), lambda _: None)
 
 
 def decode(data: bytes, name: str, file_size: FileSize) -> Source:
     """The text of *data*, which may end its lines as Windows does. Raises ImportProblem."""
-    if len(data) > MAX_BYTES:
-        raise ImportProblem(name, 1, f"over {MAX_BYTES} bytes", "a smaller file")
+    if len(data) > limits.FOREIGN.most:
+        raise ImportProblem(name, 1, f"over {limits.FOREIGN.most} bytes", "a smaller file")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ImportProblem(name, 1, "text in UTF-16", "text in UTF-8")
     lines = []

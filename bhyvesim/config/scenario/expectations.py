@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TypeVar
 
+from bhyvesim import regex
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Mapping, Node, Scalar, Sequence
 from bhyvesim.config.readers import Key
@@ -13,6 +13,7 @@ from bhyvesim.config.scenario import nodes as n
 from bhyvesim.config.scenario.steps import STEPS
 from bhyvesim.config.vm import read_memmap
 from bhyvesim.errors import ERRNOS as ERRNO_NUMBERS
+from bhyvesim.errors import BadValue
 from bhyvesim.kernel.gpt.access import FAULTS
 from bhyvesim.kernel.gpt.levels import LEAF_LEVEL, ROOT_LEVEL
 from bhyvesim.kernel.look.fsck import KINDS
@@ -20,10 +21,12 @@ from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.pte.format import bit_names
 from bhyvesim.kernel.revisions import REVISIONS, hanging, panics
 from bhyvesim.kernel.vmrun import VM_RUN_WORDS
+from bhyvesim.regex import Pattern
 from bhyvesim.scenario.model import (
     CellSpec,
     ContentExpectation,
     Expectation,
+    Pages,
     PanicExpectation,
     PteExpectation,
 )
@@ -35,7 +38,7 @@ ERRNOS = tuple(sorted(ERRNO_NUMBERS))
 STATE = ("resident", "memmap", "pte", "tables", "contents", "fsck")
 ENDINGS = ("ok", "errno", "fault", "panic", "hang")
 
-Dirty = tuple[int | None, int | None]  # how many pages, or which (a bitmap)
+Dirty = tuple[int | None, Pages | None]  # how many pages, or which
 _NO_DIRTY: Dirty = (None, None)
 _ANY = "any"
 # Those of an entry, in either format.
@@ -60,17 +63,20 @@ def _hang(node: Node) -> str:
 
 
 @r.reader({"type": "string", "format": "regex"})
-def _regex(node: Node) -> re.Pattern[str]:
-    pattern = r.text(node)
+def _regex(node: Node) -> Pattern:
     try:
-        return re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise node.error(f"{shorten(pattern)}: {error}", "a regular expression") from None
+        return regex.compile(r.text(node))
+    except BadValue as error:
+        raise node.error(error.problem, error.expected) from None
 
 
 FUNCTION = Key("function", r.text, "Where the kernel panics.")
 MESSAGE = Key("message", r.text, "The panic string, exactly.")
-MATCHES = Key("matches", _regex, "A pattern that is found in it.")
+MATCHES = Key(
+    "matches",
+    _regex,
+    "A regular expression that is found in it; without look-arounds, back-references, flags.",
+)
 
 
 def _read_panic(fields: r.Fields) -> PanicExpectation:
@@ -323,7 +329,7 @@ def _fault_gpa(fields: r.Fields) -> int | None:
     return fields.optional(FAULT_GPA)
 
 
-def _when(node: Node, cells: tuple[CellSpec, ...]) -> dict[str, tuple[str, ...]]:
+def _when(node: Node, cells: tuple[CellSpec, ...]) -> dict[str, frozenset[str]]:
     axes = list(cells[0].axes)
     fields = r.Fields(node, axes)
     when = {}
@@ -336,5 +342,5 @@ def _when(node: Node, cells: tuple[CellSpec, ...]) -> dict[str, tuple[str, ...]]
                     f"{axis} is never {shorten(n.word_of(item))}",
                     f"one of {r.listed(sorted(there))}",
                 )
-        when[axis] = tuple(map(n.word_of, items))
+        when[axis] = frozenset(map(n.word_of, items))
     return when

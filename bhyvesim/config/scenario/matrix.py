@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from bhyvesim import limits
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Mapping, Node, Scalar
 from bhyvesim.config.scenario import nodes as n
@@ -18,7 +20,6 @@ from bhyvesim.units import shorten
 _AXES = (*KERNEL_KEYS, *(key for key in VM_KEYS if key not in (NAME, KERNEL)))
 KERNEL_AXES = r.names(KERNEL_KEYS)
 AXES = r.names(_AXES)
-MAX_CELLS = 100_000
 
 Axes = dict[str, tuple[Node, ...]]
 
@@ -49,9 +50,11 @@ def read_matrix(node: Node) -> Axes:
             values = r.items(lambda item: item)(value)
         if not values:
             raise value.error("an empty list", "at least one value")
+        n.within(value, limits.CELLS, len(values))
         words = [n.word_of(item) for item in values]
+        often = Counter(words)
         for item, word in zip(values, words, strict=True):
-            if words.count(word) > 1:
+            if often[word] > 1:
                 raise item.error(f"{shorten(word)} stands twice", "each value once")
         axes[axis] = values
     if not axes:
@@ -64,8 +67,7 @@ def cells_of(vm: Mapping, axes: Axes) -> Iterator[CellSpec]:
     count = 1
     for values in axes.values():
         count *= len(values)
-    if count > MAX_CELLS:
-        raise vm.error(f"a matrix of {count} cells", f"at most {MAX_CELLS}")
+    n.within(vm, limits.CELLS, count)
     for combination in itertools.product(*axes.values()):
         chosen = dict(zip(axes, combination, strict=True))
         spec = read_vm(_with_axes(vm, chosen))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from bhyvesim import limits
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Mapping, Node, Scalar, Sequence
 from bhyvesim.errors import BadValue
-from bhyvesim.scenario.model import Series
+from bhyvesim.limits import Limit
+from bhyvesim.scenario.model import Pages, Series
 from bhyvesim.units import U64_END, parse_bitmap, parse_size, shorten
 
 
@@ -19,6 +21,13 @@ def word_of(node: Node) -> str:
         return "[" + " ".join(map(word_of, node.items)) + "]"
     assert isinstance(node, Mapping)
     return "{" + " ".join(f"{key}:{word_of(value)}" for key, value in node.items.items()) + "}"
+
+
+def within(node: Node, limit: Limit, number: int) -> None:
+    """Raises ConfigError at *node* for a *number* past *limit*."""
+    refused = limit.refusal(number)
+    if refused is not None:
+        raise node.error(*refused)
 
 
 def place_of(node: Node) -> tuple[str, int, int]:
@@ -112,20 +121,22 @@ _PART = "[0-9]+(-[0-9]+(/[0-9]+)?)?"
         ],
     }
 )
-def pages(node: Node) -> int:
-    """A bitmap from ``0``, ``0-16``, ``0-255/8`` or several of these, with commas."""
+def pages(node: Node) -> Pages:
+    """``0``, ``0-16``, ``0-255/8`` or several of these, with commas."""
     if isinstance(node, Scalar) and not node.text.strip():
-        return 0
-    bitmap = 0
-    for part in r.scalar(node, "pages such as 0, 0-16 or 0-255/8").split(","):
+        return Pages(())
+    runs: list[range] = []
+    parts = r.scalar(node, "pages such as 0, 0-16 or 0-255/8").split(",")
+    within(node, limits.RANGES, len(parts))
+    for part in parts:
         match = _PAGES.fullmatch(part.strip())
         if match is None or len(part) > 60:
             raise node.error(f"{shorten(part)} are no pages", "pages such as 0, 0-16 or 0-255/8")
         first = int(match["first"])
         last = int(match["last"] or first)
         every = int(match["every"] or 1)
-        if last < first or last > 1 << 24 or every < 1:
+        if last < first or every < 1:
             raise node.error(f"{shorten(part)} are no pages", "first-last/every, below 2^24")
-        for page in range(first, last + 1, every):
-            bitmap |= 1 << page
-    return bitmap
+        within(node, limits.BITMAP_PAGES, last + 1)
+        runs.append(range(first, last + 1, every))
+    return Pages(tuple(runs))

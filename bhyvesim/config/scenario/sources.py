@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from bhyvesim import limits
 from bhyvesim.config import readers as r
-from bhyvesim.config.document import Mapping, Node, Scalar, parse
+from bhyvesim.config.document import Mapping, Node, Scalar, Sequence, parse
 from bhyvesim.config.scenario import nodes as n
 from bhyvesim.config.scenario.expectations import EXPECT, read_expectations
 from bhyvesim.config.scenario.host import read_host
@@ -14,7 +15,7 @@ from bhyvesim.config.scenario.matrix import cells_of, read_matrix
 from bhyvesim.config.scenario.steps import STEPS, StepKind
 from bhyvesim.config.vm import VM_KEYS, VM_RULES
 from bhyvesim.errors import UsageError
-from bhyvesim.scenario.model import CellSpec, Expectation, Place, Scenario, Step
+from bhyvesim.scenario.model import CellSpec, Expectation, Place, Scenario, Step, Work
 from bhyvesim.units import shorten
 
 ReadFile = Callable[[str], bytes]
@@ -86,9 +87,14 @@ class Sources:
     def __init__(self, read_file: ReadFile) -> None:
         self._read_file = read_file
         self._open: list[str] = []
+        self._included: dict[str, r.Fields] = {}
+        self._includes = self._steps_so_far = self._checks = 0
+        self._work = Work()
 
     def load(self, path: str) -> Scenario:
         """The scenario in *path*. Raises UsageError, as the file reader does."""
+        self._included, self._work = {}, Work()
+        self._includes = self._steps_so_far = self._checks = 0
         fields = _fields(self._read_file(path), path)
         vm = self._vm_node(fields.value(VM), path)
         axes = fields.optional(MATRIX) or {}
@@ -122,19 +128,50 @@ class Sources:
         for node in nodes:
             included = _include(node)
             if included is None:
+                self._count(node, len(cells))
                 steps.append(_step(node, cells))
+                self._weigh(node, steps[-1])
                 continue
             other = os.path.join(os.path.dirname(path), r.text(included))
-            if os.path.realpath(other) in self._open:
-                raise included.error(f"{shorten(other)} includes itself", "another file")
-            inner = _fields(self._named(other, included, "a scenario"), other)
-            steps += self._steps(inner, other, cells)
+            steps += self._steps(self._include(included, other), other, cells)
         self._open.pop()
         return tuple(steps)
+
+    def _count(self, node: Node, cells: int) -> None:
+        """One more step, before it is read; raises ConfigError for one too many."""
+        self._steps_so_far += 1
+        n.within(node, limits.STEPS, self._steps_so_far)
+        self._checks += cells * _expectations(node)
+        n.within(node, limits.CHECKS, self._checks)
+
+    def _weigh(self, node: Node, step: Step) -> None:
+        """Raises ConfigError at the step with which all would do too much."""
+        self._work = self._work.plus(step.action.work)
+        n.within(node, limits.TOUCHES, self._work.touches)
+        n.within(node, limits.VALUES, self._work.values)
+        n.within(node, limits.FILLED, self._work.filled)
+
+    def _include(self, node: Node, path: str) -> r.Fields:
+        """The scenario in *path*, which *node* names; each is read once."""
+        real = os.path.realpath(path)
+        if real in self._open:
+            raise node.error(f"{shorten(path)} includes itself", "another file")
+        self._includes += 1
+        n.within(node, limits.INCLUDES, self._includes)
+        n.within(node, limits.INCLUDED, len(self._open))
+        if real not in self._included:
+            self._included[real] = _fields(self._named(path, node, "a scenario"), path)
+        return self._included[real]
 
 
 def _fields(text: bytes, path: str) -> r.Fields:
     return r.Fields(parse(text, path), SCENARIO_KEYS)
+
+
+def _expectations(node: Node) -> int:
+    """How many expectations are looked at after a step."""
+    expect = node.items.get(EXPECT_KEY.name) if isinstance(node, Mapping) else None
+    return max(1, len(expect.items)) if isinstance(expect, Sequence) else 1
 
 
 def _include(node: Node) -> Node | None:

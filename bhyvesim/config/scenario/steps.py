@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bhyvesim import limits
 from bhyvesim.config import readers as r
 from bhyvesim.config.document import Node
 from bhyvesim.config.readers import Key
@@ -14,7 +15,6 @@ from bhyvesim.errors import BadValue
 from bhyvesim.kernel.npt import DIRTY_WORDS, FLAGS, OPERATIONS, parse_operation
 from bhyvesim.ops import ioctls as ops
 from bhyvesim.ops.contents import Fill, Read
-from bhyvesim.ops.keys import MAX_CONTENT
 from bhyvesim.prot import ALL
 from bhyvesim.scenario import steps as do
 from bhyvesim.scenario.model import Action
@@ -35,8 +35,14 @@ from bhyvesim.vm.spec import TouchSpec
 @r.reader(r.length.schema, r.length.name)
 def _content_length(node: Node) -> int:
     length = r.length(node)
-    if length > MAX_CONTENT:
-        raise node.error(f"{length} bytes", f"at most {MAX_CONTENT}")
+    n.within(node, limits.WRITTEN, length)
+    return length
+
+
+@r.reader(r.length.schema, r.length.name)
+def _read_length(node: Node) -> int:
+    length = r.length(node)
+    n.within(node, limits.READ, length)
     return length
 
 
@@ -83,7 +89,7 @@ AT_GPA = Key("gpa", n.number, "Through the guest, at this address.")
 AT_SEGMENT = Key("segment", r.integer, "Or through a segment, as the VMM sees it.")
 WHERE = (AT_GPA, AT_SEGMENT, OFFSET)
 FILL_LEN = Key("len", _content_length, "How many bytes.", needed=True, example="4K")
-PEEK_LEN = Key("len", _content_length, "How many bytes, in place of integers.")
+PEEK_LEN = Key("len", _read_length, "How many bytes, in place of integers.")
 BYTE = Key("byte", n.byte, "Their value.", needed=True, example="0xa5")
 INTEGER_SIZE = Key("size", n.integer_size, "Bytes of an integer.", default=8)
 COUNT = Key("count", n.positive, "How many.", default=1)
@@ -204,8 +210,7 @@ def _integers(fields: r.Fields) -> tuple[int, int, int]:
     size = fields.value(INTEGER_SIZE)
     count = fields.value(COUNT)
     stride = fields.optional(STRIDE) or size
-    if count * stride > MAX_CONTENT:
-        raise fields.node.error(f"{count} values, {stride} bytes apart", f"{MAX_CONTENT} at most")
+    n.within(fields.node, limits.WRITTEN, count * stride)
     return size, count, stride
 
 
@@ -225,10 +230,10 @@ def _dirty(fields: r.Fields) -> Action:
     """``read`` is VM_TRACK_DIRTY_PAGES; the others are operations of VM_NPT_OPERATION."""
     word = fields.value(DIRTY_OP)
     gpa, length = fields.value(GPA), fields.value(LEN)
-    bitmap = fields.optional(PAGES)
+    pages = fields.optional(PAGES)
     if word in DIRTY_WORDS:
-        return do.Do(ops.NptOp.on_dirty_bits(gpa, length, DIRTY_WORDS[word], bitmap))
-    if bitmap is not None:
+        return do.DirtyBits(gpa, length, DIRTY_WORDS[word], pages)
+    if pages is not None:
         raise fields.place("pages").error("pages of a read", "op: get, set or reset with it")
     return do.Do(ops.TrackDirtyPages(gpa, length))
 

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from bhyvesim import limits
 from bhyvesim.errors import BadValue
 from bhyvesim.units import shorten
 from bhyvesim.values import Value
 
-MAX_ROUNDS = 64
-MAX_WRITES = 10_000
-MAX_WRITES_IN_ALL = 100_000
-MAX_HOPS = 8
+MAX_ROUNDS = limits.MIGRATION_ROUNDS.most
+MAX_WRITES = limits.MIGRATION_ROUND_WRITES.most
+MAX_HOPS = limits.MIGRATION_HOPS.most
 PAUSED = "paused"  # the round after the pause
 
 
@@ -95,11 +95,14 @@ class Plan(Value):
         _within("writes", self.writes, 0, MAX_WRITES)
         _within("percent by devices", self.devices, 0, 100)
         _within("hops", self.hops, 1, MAX_HOPS)
-        attempts = self.hops + (self.fail_after is not None)
-        in_all = self.writes * (self.rounds + 1) * attempts
-        _within("writes in all rounds", in_all, 0, MAX_WRITES_IN_ALL)
+        _within("writes in all rounds", self.writes_in_all, 0, limits.MIGRATION_WRITES.most)
         if self.fail_after is not None:
             _within("as the round to fail after", self.fail_after, 1, self.rounds + 1)
+
+    @property
+    def writes_in_all(self) -> int:
+        """In all rounds of all attempts."""
+        return self.writes * (self.rounds + 1) * (self.hops + (self.fail_after is not None))
 
     @property
     def way(self) -> Discipline:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+from bhyvesim import limits
 from bhyvesim.config.importers.crash.cause import Known, cause_of
 from bhyvesim.config.importers.crash.proof import Proof, prove, scenario_text
 from bhyvesim.config.importers.crash.reader import Crash, Reader
 from bhyvesim.config.importers.crash.shape import shape_of
 from bhyvesim.config.importers.draft import Draft, Found
-from bhyvesim.config.importers.source import MAX_BYTES, ImportProblem, Source
+from bhyvesim.config.importers.source import ImportProblem, Source
 from bhyvesim.kernel.pte.format import pfn_of
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.text import clean
@@ -183,7 +184,7 @@ def crashes_in(lines: Iterable[bytes], source: str, *, long: bool = False) -> Re
             source, reader.foreign_line, f"this is a trace of {reader.foreign}", _EXPECTED
         )
     if not reader.crashes and long:
-        what = f"over {MAX_BYTES} bytes, and no panic in them"
+        what = f"over {limits.FOREIGN.most} bytes, and no panic in them"
         raise ImportProblem(source, 1, what, "a smaller file")
     if not reader.crashes:
         raise ImportProblem(source, 1, "no panic is told of", _EXPECTED)

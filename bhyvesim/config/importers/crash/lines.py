@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from bhyvesim import limits
+from bhyvesim.config.importers.source import ImportProblem
+
 MAX_LINE = 8192  # bytes; what a longer line has after them is left out
 
 # A line without any of these tells nothing of a crash, unless the line before waits for it.
@@ -37,9 +40,18 @@ def plain(line: str) -> str:
     return text
 
 
-def lines_of(stream: BinaryIO) -> Iterator[bytes]:
-    """The lines of *stream*, one at a time, none of them longer than MAX_LINE."""
+def lines_of(stream: BinaryIO, source: str) -> Iterator[bytes]:
+    """The lines of *stream*, one at a time, none of them longer than MAX_LINE.
+
+    Raises ImportProblem for a stream that is too long.
+    """
+    number, taken = 1, 0
+    whole = True  # what was read last; not the first part of a long line
     while line := stream.readline(MAX_LINE):
-        yield line
-        while len(line) == MAX_LINE and not line.endswith(b"\n"):
-            line = stream.readline(MAX_LINE)
+        if whole:
+            yield line
+        whole = len(line) < MAX_LINE or line.endswith(b"\n")
+        number += whole
+        taken += len(line)
+        if taken > limits.CONSOLE.most:
+            raise ImportProblem(source, number, "a longer text", str(limits.CONSOLE))
