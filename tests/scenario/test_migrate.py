@@ -74,7 +74,7 @@ def test_a_migration_that_is_refused_half_way_changes_nothing(cli, vm_file):
     """Its devices write until the VMM cannot mark it."""
     text = HEAD.replace("'2025', ", "") + (
         "  - migrate: {device_writes: marked, devices: 50}\n    expect: ENOTTY\n"
-        "  - peek: {segment: 0, len: 8M}\n    expect: {byte: 0}\n"
+        "  - peek: {segment: 0, len: 2M}\n    expect: {byte: 0}\n"
     )
     assert cli("run", vm_file(text)).status == 0
 
