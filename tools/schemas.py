@@ -19,10 +19,12 @@ from bhyvesim.report import (
     diff,
     explain,
     explore,
+    failed,
     find,
     findings,
     fsck,
     history,
+    host,
     identify,
     imports,
     kernels,
@@ -43,6 +45,8 @@ from bhyvesim.report.model import Note, fields_of
 
 # Every document by its name in the schema. A new one: its record, and a line here.
 DOCUMENTS: dict[str, type] = {
+    "error": failed.Failed,
+    "halted": failed.Halted,
     "create": lifecycle.Created,
     "reboot": lifecycle.Rebooted,
     "migrate": migration.Migration,
@@ -50,6 +54,7 @@ DOCUMENTS: dict[str, type] = {
     "touch": lifecycle.Touched,
     "hold": lifecycle.HoldTaken,
     "list": vms.Vms,
+    "host": host.HostShown,
     "memmap": memory.MemoryMap,
     "memseg": memory.Segments,
     "lowmem": bhyvectl.Lowmem,

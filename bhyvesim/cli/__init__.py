@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from bhyvesim.cli.session import Session
 from bhyvesim.cli.streams import guarded
@@ -44,18 +45,45 @@ def _decided(argv: list[str]) -> int:
         from bhyvesim.cli.commands.lifecycle import say_stopped
 
         say_stopped(session, stopped)
+        if asks_for_json(argv):
+            from bhyvesim.cli.told import tell_stopped
+
+            tell_stopped(stopped, dry_run=session.dry_run)
         return stopped.exit_code
     except BhyvesimError as error:
-        session.fail(str(error))
-        return error.exit_code
+        return _failed(session, argv, str(error), error.exit_code, error)
     except Exception as error:
         from bhyvesim import revision_file
 
         blamed = revision_file.blamed(error)
         if blamed is None:
             raise
-        session.fail(str(blamed))
-        return blamed.exit_code
+        return _failed(session, argv, str(blamed), blamed.exit_code, blamed)
     except KeyboardInterrupt:
-        session.fail("interrupted")
-        return 130
+        return _failed(session, argv, "interrupted", 130)
+
+
+def _failed(
+    session: Session,
+    argv: Sequence[str],
+    message: str,
+    status: int,
+    error: BhyvesimError | None = None,
+) -> int:
+    """Say what went wrong, to the person, and to the program that asked for JSON."""
+    session.fail(message)
+    if asks_for_json(argv):
+        from bhyvesim.cli.told import tell_failed
+
+        tell_failed(message, status, error)
+    return status
+
+
+def asks_for_json(argv: Sequence[str]) -> bool:
+    """Whether ``--format json`` is among *argv*, wherever, before a ``--``."""
+    for i, word in enumerate(argv):
+        if word == "--":
+            return False
+        if word == "--format=json" or (word == "--format" and argv[i + 1 : i + 2] == ["json"]):
+            return True
+    return False

@@ -29,6 +29,7 @@ class Guarded:
         self.name = name
         self.colour: Colour = "auto"
         self.failure: Exception | None = None
+        self.wrote = False  # whether anything was written, or at least tried
         if stream is None:
             self.failure = OSError("it is closed")
         else:
@@ -37,6 +38,7 @@ class Guarded:
                 reconfigure(errors="backslashreplace")
 
     def write(self, text: str) -> int:
+        self.wrote = self.wrote or bool(text)
         self._try("write", text)
         return len(text)
 

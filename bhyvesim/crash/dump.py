@@ -16,6 +16,7 @@ from bhyvesim import limits
 from bhyvesim.errors import NONSENSE, BadValue, Frame, KernelHang, KernelStop
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.plain import from_plain, to_plain
+from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.span import Span
 
@@ -80,6 +81,13 @@ class CrashDump:
     def function(self) -> str:
         """Where the kernel stopped."""
         return self.stack[0].function
+
+    @property
+    def letter(self) -> str | None:
+        """By which people know the panic; None for one that they do not, and for a hang."""
+        revision = REVISIONS.get(self.gpt)
+        stops = () if self.hung or revision is None else revision.stops
+        return next((stop.letter for stop in stops if stop.function == self.function), None)
 
     @property
     def gpt(self) -> str:

@@ -30,7 +30,7 @@ class MemoryMap(NamedTuple):
 
 
 class SegmentRow(NamedTuple):
-    """One segment; its name is empty for sysmem."""
+    """One segment; one without a name is sysmem."""
 
     segid: int
     len: int
@@ -78,7 +78,7 @@ def memory_map(segs: Sequence[Memseg], memmaps: Sequence[Memmap]) -> Report:
 def segments(segs: Sequence[Memseg]) -> Report:
     """The memory segments, by id. Source: bhyvectl.c, show_memseg()."""
     segs = sorted(segs, key=lambda seg: seg.segid)
-    record = Segments(tuple(SegmentRow(s.segid, s.length, s.name, s.host_pfn) for s in segs))
+    record = Segments(tuple(SegmentRow(s.segid, s.length, s.label, s.host_pfn) for s in segs))
     rows = tuple((str(s.segid), humanize(s.length), s.label) for s in segs)
     exact = "ID  Length      Name\n" + "".join(
         f"{segid:<4}{length:<12}{name}\n" for segid, length, name in rows

@@ -83,7 +83,7 @@ def test_mistakes_and_nothing(cli, config):
     assert cli("--get-memmap", "--graph").out == "nothing is mapped\n"
     for argv in (["--get-memmap", "--graph", "--format=json"], ["--graph"], ["--graph=1"]):
         status, out, err = cli("--vm=empty", *argv)
-        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert (status, "nothing" in out, err.count("\n")) == (2, False, 1)
     assert "expected --format=plain" in cli("--get-memmap", "--graph", "--format=json").err
     assert cli("--vm=empty", "--get-memmap", "--gra").status == 2  # ours are typed in full
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from bhyvesim.cli.root import COMMANDS
 from tests.live.example import recording
 from tests.scenario.test_run import WRONG
 from tools.schemas import DOCUMENTS
@@ -25,7 +26,8 @@ def valid(cli):
         document = json.loads(outcome.out)
         # Published keys are all there are: one that is not in the schema is not documented.
         published = schema["definitions"][definition]["properties"]
-        assert set(document) == set(published)
+        required = schema["definitions"][definition]["required"]
+        assert set(required) <= set(document) <= set(published)
         reference = {**schema, "anyOf": [{"$ref": f"#/definitions/{definition}"}]}
         jsonschema.validate(document, reference)
         return document
@@ -162,3 +164,108 @@ def test_many_vms_and_reviews(valid, config, vm_file):
     valid("check", "check", config("testvm-13932"), "--format=json", status=1)
     good, bad = vm_file("memory.size=4G\n", "a"), vm_file("x", "b")
     valid("import", "import", "--check", good, bad, "--format=json", status=2)
+
+
+def test_the_host(valid, cli):
+    valid("host", "host", "show", "--format=json")
+    valid("host", "host", "set", "--memory=1T", "--reservoir=1G", "--format=json")
+
+
+@pytest.fixture
+def one_document(valid, cli):
+    """A command that asks for JSON and fails: one document, and the line for people."""
+
+    def check(definition, *argv, status):
+        document = valid(definition, *argv, status=status)
+        err = cli(*argv).err
+        assert err.startswith("bhyvesim: ") or "panic[cpu" in err
+        return document
+
+    return check
+
+
+def test_a_panic_is_a_document(valid, cli, config):
+    cli("create", "--config", config("testvm-13932"))
+    dry = valid("halted", "reboot", "--dry-run", "--format=json", status=3)
+    assert (dry["outcome"], dry["crash"]) == ("panicked", None)
+    told = valid("halted", "reboot", "--format", "json", status=3)
+    assert (told["outcome"], told["vm"], told["operation"]) == ("panicked", "testvm", "reboot")
+    assert told["crash"] == 1
+    assert told["panic"]["letter"] == "A"
+    assert told["panic"]["function"] == told["panic"]["stack"][0][0] == "vmm_gpt_vacate_entry"
+    assert told["panic"]["message"].startswith("assertion failed: ptes[i] == 0 (0xe23cd7067")
+    assert "hang" not in told
+
+
+def test_a_hang_is_a_document(valid, cli, vm_file):
+    cli("create", "--config", vm_file("name: h\nmemory: 8M\nkernel: {gpt: 2025}\n"))
+    cli("hold", "--gpa", "0")
+    told = valid("halted", "reboot", "--format=json", status=3)
+    assert (told["outcome"], told["hang"]["function"]) == ("hung", "vmc_space_unmap")
+    assert "panic" not in told
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "errno"),
+    [
+        (["walk", "--vm=nobody", "0", "--format=json"], 1, "ENOENT"),
+        (["--vm=nobody", "--get-memmap", "--format=json"], 1, "ENOENT"),
+        (["--vm=nobody", "reboot", "--format", "json"], 1, "ENOENT"),
+        (["reboot", "--format=json", "--no-such-option"], 2, None),
+        (["--get-memmap", "--no-such-option", "--format=json"], 2, None),
+        (["nonsense", "--format=json"], 2, None),
+        (["crash", "show", "7", "--format=json"], 1, "ENOENT"),
+        (["matrix", "--format=json"], 2, None),
+    ],
+)
+def test_what_is_refused_is_a_document(one_document, argv, status, errno):
+    error = one_document("error", *argv, status=status)["error"]
+    assert (error["status"], error["errno"], error["file"]) == (status, errno, None)
+    assert error["message"]
+
+
+@pytest.mark.parametrize("command", ["create --config", "check", "matrix", "run"])
+def test_where_a_file_is_wrong_is_in_the_document(one_document, vm_file, command):
+    path = vm_file("name: x\nmemory: 7\n")
+    error = one_document("error", *command.split(), path, "--format=json", status=2)["error"]
+    assert (error["file"], error["line"]) == (path, 1 if command == "run" else 2)
+    assert error["message"].startswith(f"{path}:")
+
+
+def test_several_questions_are_one_document(cli, config):
+    cli("create", "--config", config("testvm"))
+    asked = ["memseg", "memmap", "lowmem", "highmem", "eptp", "stats"]
+    out = cli(*(f"--get-{word}" for word in asked), "--get-gpa-pmap=0", "--format=json").out
+    document = json.loads(out)
+    assert set(document) == {*asked, "gpa-pmap"}
+    for word in asked:
+        alone = json.loads(cli(f"--get-{word}", "--format=json").out)
+        assert alone == {word: document[word]}
+
+
+def test_sysmem_has_one_name(cli, config):
+    cli("create", "--config", config("testvm"))
+    document = json.loads(cli("--get-memseg", "--get-memmap", "--format=json").out)
+    assert {seg["name"] for seg in document["memseg"]} == {"sysmem", "bootrom"}
+    assert {m["segment"] for m in document["memmap"]} == {"sysmem", "bootrom"}
+
+
+def test_what_was_printed_already_stays_the_one_document(cli, config, monkeypatch):
+    """A damaged VM among several: the list is the document, the damage a line for people."""
+    import sqlite3
+
+    from bhyvesim.store.store import Store
+
+    cli("create", "--config", config("testvm"))
+    with sqlite3.connect(Store().path) as db:
+        db.execute("UPDATE moment SET resident = '7'")
+    db.close()
+    listed = cli("list", "--format=json")
+    assert listed.status == 4
+    assert json.loads(listed.out) == {"vms": []}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_that_prints_json_fails_in_json(valid, cli, name):
+    """An option that no command has: one document of the same form from each."""
+    valid("error", name, "--no-such-option", "--format=json", status=2)

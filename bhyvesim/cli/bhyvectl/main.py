@@ -7,7 +7,8 @@ fastest thing that bhyvesim does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from bhyvesim.cli.bhyvectl.getopt import OptionError, parse
@@ -16,6 +17,7 @@ from bhyvesim.cli.session import FORMATS, Format, Session
 from bhyvesim.cli.streams import COLOURS, choose_colour
 from bhyvesim.errors import UsageError
 from bhyvesim.report.memory import memory_map, segments
+from bhyvesim.report.model import Report
 from bhyvesim.store.maps import Maps, decode_maps, decoding
 
 Word = TypeVar("Word", bound=str)
@@ -86,9 +88,23 @@ def main(argv: Sequence[str], session: Session) -> int:
         if mebibytes <= 0:
             raise UsageError(f"--set-mem={mebibytes}: expected a number of MiB from 1 on")
         session.host.set_memory(session.which(), mebibytes)
-    _show_maps(session, options, fmt)
-    _show_tables(session, options, gpa, fmt)
+    told: list[Report] = []
+    say = told.append if fmt == "json" else partial(session.emit, fmt=fmt)
+    _show_maps(session, options, say, fmt)
+    _show_tables(session, options, gpa, say)
+    if told:
+        session.emit(_together(told), fmt)
     return _end(session, options)
+
+
+def _together(reports: Sequence[Report]) -> Report:
+    """One report that has all keys of *reports*: for programs, a document is one."""
+    if len(reports) == 1:
+        return reports[0]
+    from bhyvesim.report.model import plain
+
+    all_of_it = {key: value for report in reports for key, value in plain(report.data).items()}
+    return reports[0]._replace(data=all_of_it)
 
 
 def _options(argv: Sequence[str]) -> dict[str, str]:
@@ -157,7 +173,9 @@ def _create(session: Session, options: dict[str, str]) -> None:
         say_created(session, created)
 
 
-def _show_maps(session: Session, options: dict[str, str], fmt: Format | None) -> None:
+def _show_maps(
+    session: Session, options: dict[str, str], say: Callable[[Report], None], fmt: Format | None
+) -> None:
     wanted = options.keys() & {"get-memseg", "get-memmap", "get-lowmem", "get-highmem"}
     if not wanted:
         if not options.keys() - _ASKS_NOTHING:
@@ -165,17 +183,17 @@ def _show_maps(session: Session, options: dict[str, str], fmt: Format | None) ->
         return
     maps = _maps(session)
     if "get-memseg" in wanted:
-        session.emit(segments(maps.segs), fmt)
+        say(segments(maps.segs))
     if "get-memmap" in wanted:
         if "graph" in options:
             _draw(maps, fmt)
         else:
-            session.emit(memory_map(maps.segs, maps.memmaps), fmt)
+            say(memory_map(maps.segs, maps.memmaps))
     for name in ("lowmem", "highmem"):
         if f"get-{name}" in wanted:
             from bhyvesim.report.bhyvectl import ram_extent
 
-            session.emit(ram_extent(name, maps.segs, maps.memmaps), fmt)
+            say(ram_extent(name, maps.segs, maps.memmaps))
 
 
 def _draw(maps: Maps, fmt: Format | None) -> None:
@@ -194,7 +212,7 @@ def _draw(maps: Maps, fmt: Format | None) -> None:
 
 
 def _show_tables(
-    session: Session, options: dict[str, str], gpa: int | None, fmt: Format | None
+    session: Session, options: dict[str, str], gpa: int | None, say: Callable[[Report], None]
 ) -> None:
     if not options.keys() & {"get-eptp", "get-gpa-pmap", "get-stats"}:
         return
@@ -204,11 +222,11 @@ def _show_tables(
     machine = subject(session).machine
     cpu = _atoi(options.get("cpu", "0"))
     if "get-eptp" in options:
-        session.emit(layouts.eptp(machine, cpu), fmt)
+        say(layouts.eptp(machine, cpu))
     if gpa is not None:
-        session.emit(layouts.gpa_pmap(machine, gpa), fmt)
+        say(layouts.gpa_pmap(machine, gpa))
     if "get-stats" in options:
-        session.emit(layouts.stats(machine, cpu), fmt)
+        say(layouts.stats(machine, cpu))
 
 
 def _address(text: str) -> int:
