@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,6 +14,8 @@ from bhyvesim.cli.session import FORMATS, Session
 from bhyvesim.errors import BadValue
 from bhyvesim.prot import parse_prot
 from bhyvesim.span import parse_span
+from bhyvesim.store.store import Store
+from bhyvesim.text import clean
 from bhyvesim.units import parse_address, parse_bitmap, parse_size
 
 if TYPE_CHECKING:
@@ -71,6 +74,12 @@ class RevisionType(click.ParamType):  # type: ignore[type-arg]
     ) -> list[CompletionItem]:
         from bhyvesim.kernel.revisions import REVISIONS
 
+        if os.environ.get("BHYVESIM_REVISION_FILE"):
+            from bhyvesim import revision_file
+
+            with suppress(Exception):  # what is wrong with somebody's file is said elsewhere
+                for path in revision_file.given():
+                    revision_file.read(path)
         return [
             CompletionItem(name, help=revision.summary)
             for name, revision in REVISIONS.items()
@@ -107,6 +116,9 @@ def _set_vm(ctx: click.Context, param: click.Parameter, value: str | None) -> No
         session.vm = value
 
 
+_PATIENCE = 0.3  # seconds: somebody who presses TAB does not wait for a writer
+
+
 def complete_vm(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
@@ -114,11 +126,42 @@ def complete_vm(
     from bhyvesim.errors import BhyvesimError
 
     try:
-        with Session().store.reading() as transaction:
+        with Store(wait_seconds=_PATIENCE).reading() as transaction:
             names = transaction.names()
     except BhyvesimError:
         return []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def complete_crash(
+    ctx: click.Context, param: click.Parameter, incomplete: str, prefix: str = ""
+) -> list[CompletionItem]:
+    """The stored crash dumps by their ids, after *prefix*; none where they cannot be read."""
+    from bhyvesim.errors import BhyvesimError
+
+    try:
+        with Store(wait_seconds=_PATIENCE).reading() as transaction:
+            rows = transaction.crashes()
+    except BhyvesimError:
+        return []
+    ids = [(f"{prefix}{row.id}", row.vm) for row in rows]
+    return [
+        CompletionItem(name, help=f"of {clean(vm)}")
+        for name, vm in ids
+        if name.startswith(incomplete)
+    ]
+
+
+def complete_revisions(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Revisions with commas between them, none twice."""
+    before, comma, last = incomplete.rpartition(",")
+    return [
+        CompletionItem(f"{before}{comma}{item.value}", help=item.help)
+        for item in REVISION.shell_complete(ctx, param, last)
+        if item.value not in before.split(",")
+    ]
 
 
 def _read_revisions(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> None:
@@ -165,6 +208,7 @@ def subject_options(command: F) -> F:
         "--crash",
         metavar="ID|FILE",
         expose_value=False,
+        shell_complete=complete_crash,
         callback=_set_crash,
         help="A crash dump in place of a VM; a FILE has a slash, or ends in .dump.",
     )(command)

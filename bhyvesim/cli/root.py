@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 
 import click
-from click.shell_completion import CompletionItem
 
 from bhyvesim import __version__
 from bhyvesim.cli.group import CommandMissing, Group
@@ -97,27 +96,6 @@ class LazyGroup(Group):
             hint = f"; did you mean {near[0]!r}?" if near else ""
             ctx.fail(f"No such command {args[0][:40]!r}{hint}")
         return super().resolve_command(ctx, args)
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands and options, bhyvectl's included."""
-        from bhyvesim.cli.bhyvectl.options import SIMULATED
-
-        known = [
-            CompletionItem(name, help=HELPS[name])
-            for name in COMMANDS
-            if name.startswith(incomplete)
-        ]
-        # The root's own options; click's group would load every command to see if it is hidden.
-        known += click.Command.shell_complete(self, ctx, incomplete)
-        mine = {item.value for item in known}
-        theirs = (f"--{name}" for name in sorted(SIMULATED))
-        if incomplete.startswith("-"):
-            known += [
-                CompletionItem(name)
-                for name in theirs
-                if name.startswith(incomplete) and name not in mine
-            ]
-        return known
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
