@@ -43,4 +43,5 @@ HELPS = {
     "identify": "Say which kernel a host runs, from what was seen on it.",
     "lockstep": "Hold another implementation against the model, operation by operation.",
     "replay": "Run recorded operations, and print one result object a line.",
+    "help": "Show the help of a command, as its --help does.",
 }

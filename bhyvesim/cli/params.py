@@ -16,7 +16,7 @@ from bhyvesim.prot import parse_prot
 from bhyvesim.span import parse_span
 from bhyvesim.store.store import Store
 from bhyvesim.text import clean
-from bhyvesim.units import parse_address, parse_bitmap, parse_size
+from bhyvesim.units import parse_address, parse_bitmap, parse_size, shorten
 
 if TYPE_CHECKING:
     from bhyvesim.workers import Workers
@@ -194,6 +194,35 @@ vm_option = click.option(
 )
 
 
+def _set_name(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> None:
+    if len(names) > 1:
+        raise click.UsageError(f"one VM too many: {shorten(names[1])}", ctx)
+    for name in names:
+        same_name(ctx.ensure_object(Session), name)
+        ctx.ensure_object(Session).vm = name
+
+
+def same_name(session: Session, name: str) -> None:
+    """Raises UsageError where ``--vm`` says another."""
+    if session.vm not in (None, name):
+        raise click.UsageError(
+            f"{shorten(name)} together with --vm={shorten(session.vm or '')}: expected one VM"
+        )
+
+
+def vm_named(command: F) -> F:
+    """The VM as [NAME] or as --vm. Stands before the command's other arguments."""
+    # As many as there are: where another argument follows, it is that which must be given.
+    return click.argument(
+        "vm_name",
+        metavar="[NAME]",
+        nargs=-1,
+        expose_value=False,
+        callback=_set_name,
+        shell_complete=complete_vm,
+    )(vm_option(command))
+
+
 def _set_at(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     ctx.ensure_object(Session).at = value
 
@@ -203,7 +232,7 @@ def _set_crash(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 
 def subject_options(command: F) -> F:
-    """--vm, --at and --crash: the machine that a command looks at."""
+    """[NAME] or --vm, --at and --crash: the machine that a command looks at."""
     command = click.option(
         "--crash",
         metavar="ID|FILE",
@@ -220,7 +249,7 @@ def subject_options(command: F) -> F:
         help="The VM as it was: after event 2, after its step (2.1); 0 before the first, "
         "-1 before the last.",
     )(command)
-    return vm_option(command)
+    return vm_named(command)
 
 
 def workers_options(command: F) -> F:

@@ -7,10 +7,10 @@ from importlib import import_module
 import click
 
 from bhyvesim import __version__
-from bhyvesim.cli.group import CommandMissing, Group
+from bhyvesim.cli.group import CommandMissing, Group, voiced
 from bhyvesim.cli.helps import HELPS
 from bhyvesim.cli.params import revision_option, vm_option
-from bhyvesim.cli.session import Session
+from bhyvesim.cli.session import FORMATS, Session
 from bhyvesim.errors import STATUSES, UsageError
 
 # name: (module, attribute); its line in --help is its docstring's first (cli/helps.py)
@@ -57,6 +57,7 @@ COMMANDS = {
     "identify": ("identify", "identify"),
     "lockstep": ("lockstep", "lockstep"),
     "replay": ("replay", "replay"),
+    "help": ("helping", "help_of"),
 }
 
 
@@ -84,7 +85,7 @@ class LazyGroup(Group):
         module, attribute = COMMANDS[cmd_name]
         command = getattr(import_module(f"bhyvesim.cli.commands.{module}"), attribute)
         assert isinstance(command, click.Command)
-        return command
+        return voiced(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -121,6 +122,7 @@ Exit status:
 )
 @click.option(
     "--version",
+    "-V",
     is_flag=True,
     is_eager=True,
     expose_value=False,
@@ -129,17 +131,24 @@ Exit status:
 )
 @vm_option
 @revision_option
-@click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
-@click.option("--verbose", is_flag=True, help="Say more of what was done.")
+@click.option(
+    "--format",
+    "fmt",
+    metavar="FORMAT",
+    shell_complete=lambda ctx, param, word: [known for known in FORMATS if known.startswith(word)],
+    help="The command's own --format, before it.",
+)
 @click.pass_context
-def root(ctx: click.Context, quiet: bool, verbose: bool) -> None:
+def root(ctx: click.Context, fmt: str | None) -> None:
     """Create, inspect, reboot and destroy simulated bhyve VMs.
 
     The host they run on is simulated too: an illumos kernel of one of several
     revisions, exact to the last page-table entry, panics included.
     """
-    session = ctx.ensure_object(Session)
-    session.quiet, session.verbose = quiet, verbose
+    ctx.ensure_object(Session).form = fmt
+
+
+voiced(root)
 
 
 def main(argv: list[str], session: Session) -> int:

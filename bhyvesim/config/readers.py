@@ -219,7 +219,9 @@ def choice(*choices: str) -> Reader[str]:
     def read(node: Node) -> str:
         word = scalar(node, f"one of {listed(choices)}")
         if word not in choices:
-            raise node.error(f"{shorten(word)} is not known", suggestion(word, choices))
+            # Of two words the nearer is no help: cpu: arm is no slip for amd.
+            near = suggestion(word, choices) if len(choices) > 2 else f"one of {listed(choices)}"
+            raise node.error(f"{shorten(word)} is not known", near)
         return word
 
     return Reader(read, {"enum": list(choices)})

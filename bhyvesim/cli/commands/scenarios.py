@@ -74,7 +74,7 @@ def run(
         write_text(junit, layouts.junit(scenarios, results, moment), new=False)
     failed = sum(not result.passed for result in results)
     cut = f", {len(selected) - len(results)} not run" if len(results) < len(selected) else ""
-    session.warn(f"{len(results)} cells, {failed} failed{cut}")
+    session.note(f"{len(results)} cells, {failed} failed{cut}")
     if stopped is not None:
         raise stopped
     return 1 if failed else 0
