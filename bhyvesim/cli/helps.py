@@ -28,7 +28,7 @@ HELPS = {
     "prove": "Prove that nothing goes wrong on a kernel, within a bound.",
     "bisect": "Say which revision brought a failure, and which mended it.",
     "check": "Review VM descriptions without running them.",
-    "explain": "Explain a panic with the numbers of its case, or a code of 'check'.",
+    "explain": "Explain a panic with the numbers of its case, or a word of an output.",
     "import": "Write VM descriptions from other programs' files (- is standard input).",
     "config": "VM descriptions to begin with.",
     "completion": "Print the completion script of a shell, to be sourced by its start-up file.",

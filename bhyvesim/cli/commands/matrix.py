@@ -65,11 +65,22 @@ def matrix(
         report = layouts.fleet(judged, cpu_taken=taken)
     report_unread(session, fleet)
     session.emit(report, fmt)
+    _say_what_to_ask(session, judged)
     if fleet.unread:
         session.warn(f"{len(fleet.unread)} of {len(judged)} files could not be read")
         return 2
     counted = [v for j in judged for v in j.verdicts if new is None or v.kernel.gpt == new]
     return 1 if fail_on_unsafe and not all(v.safe for v in counted) else 0
+
+
+def _say_what_to_ask(session: Session, judged: list[layouts.Judged]) -> None:
+    from bhyvesim.report.words import asked
+
+    found = [verdict for one in judged for verdict in one.verdicts]
+    words = asked((v.outcome for v in found), drift=any(v.drift for v in found))
+    if words:
+        ask = ", ".join(f"'explain {word}'" for word in words)
+        session.note(f"what the words mean: {ask}")
 
 
 def _kernels(
