@@ -148,6 +148,10 @@ class Session:
         if self.verbose:
             self.warn(text)
 
+    def under(self, text: str) -> None:
+        """A line that belongs to the one before it."""
+        print(clean(text), file=sys.stderr)
+
     def warn(self, text: str) -> None:
         """Tell the person, --quiet or not."""
         sys.stdout.flush()

@@ -66,7 +66,6 @@ def check(
     fleet = gather(session, paths, names, everything)
     reviews = [(vm, _review(vm)) for vm in fleet.vms]
     found = [located for _, locateds in reviews for located in locateds]
-    report_unread(session, fleet)
     if fmt == "json":
         unread = [(unread.source, str(unread.error)) for unread in fleet.unread]
         text = document(findings.reviewed(found, unread))
@@ -82,9 +81,8 @@ def check(
         if text:
             sys.stdout.write("\n")
         session.emit(findings.fleet(rows, [unread.source for unread in fleet.unread]), None)
+    report_unread(session, fleet)
     if fleet.unread:
-        total = len(fleet.vms) + len(fleet.unread)
-        session.warn(f"{len(fleet.unread)} of {total} files could not be read")
         return 2
     worst = max((located.finding.severity for located in found), default=Severity.NOTE)
     return 1 if found and worst >= _LEVELS[fail_on] else 0

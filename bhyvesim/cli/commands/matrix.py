@@ -63,11 +63,10 @@ def matrix(
         report = layouts.one_vm(judged[0].source, judged[0].verdicts, cpu_taken=taken)
     else:
         report = layouts.fleet(judged, cpu_taken=taken)
-    report_unread(session, fleet)
     session.emit(report, fmt)
     _say_what_to_ask(session, judged)
+    report_unread(session, fleet)
     if fleet.unread:
-        session.warn(f"{len(fleet.unread)} of {len(judged)} files could not be read")
         return 2
     counted = [v for j in judged for v in j.verdicts if new is None or v.kernel.gpt == new]
     return 1 if fail_on_unsafe and not all(v.safe for v in counted) else 0
