@@ -3,6 +3,7 @@
 HELPS = {
     "create": "Allocate, map and boot a VM from its description.",
     "list": "List the VMs: state, kernel, memory, resident pages.",
+    "show": "Show a VM: its kernel, its memory with the holes, tables, counters, last event.",
     "reboot": "Reinit the VM, map its ROM again, boot its guest.",
     "touch": "Let the guest access memory: every page that holds a byte of [GPA, GPA+LEN).",
     "hold": "Let a userspace mapping hold the page at GPA, until it is released.",

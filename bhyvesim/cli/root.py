@@ -17,6 +17,7 @@ from bhyvesim.errors import STATUSES, UsageError
 COMMANDS = {
     "create": ("lifecycle", "create"),
     "list": ("inspect", "list_vms"),
+    "show": ("show", "show"),
     "reboot": ("lifecycle", "reboot"),
     "touch": ("lifecycle", "touch"),
     "hold": ("lifecycle", "hold"),

@@ -31,9 +31,11 @@ from bhyvesim.workers import WorkerDied
 
 
 @click.command()
-@click.argument("paths", metavar="FILES-OR-FOLDERS...", type=click.Path(), nargs=-1, required=True)
+@click.argument("paths", metavar="[FILES-OR-FOLDERS...]", type=click.Path(), nargs=-1)
 @workers_options
 @click.option("-k", "words", metavar="TEXT", help="Only cells whose file, title or name has TEXT.")
+@click.option("--list", "listing", is_flag=True, help="Name the cells, and run none.")
+@click.option("--last-failed", is_flag=True, help="Only cells that failed when last run.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 @click.option("--junit", metavar="FILE", help="Write JUnit XML to FILE.")
 @format_option
@@ -45,6 +47,8 @@ def run(
     jobs: int | None,
     dask: str | None,
     words: str | None,
+    listing: bool,
+    last_failed: bool,
     fail_fast: bool,
     junit: str | None,
     fmt: Format | None,
@@ -52,12 +56,25 @@ def run(
     """Run scenarios on every kernel of their matrix.
 
     A folder stands for the scenarios in it, at any depth. Exit status: 0 when all
-    expectations were met, 1 when some were not, 2 for files that are wrong.
+    expectations were met, 1 when some were not, 2 for files that are wrong. Which cells
+    failed is remembered in the state folder, for --last-failed; it needs no FILES then.
     """
+    from bhyvesim.cli.failed import LastFailed
     from bhyvesim.config.scenario.sources import Sources
 
-    scenarios = [Sources(read_bytes).load(path) for path in find_scenarios(paths)]
+    remembered = LastFailed(session.store.folder)
+    if not paths and not last_failed:
+        raise click.UsageError("missing FILES-OR-FOLDERS: expected scenarios")
+    found = find_scenarios(paths or remembered.files())
+    scenarios = [Sources(read_bytes).load(path) for path in found]
     selected = _select(scenarios, words)
+    if last_failed:
+        selected = [(i, j) for i, j in selected if remembered.has(*_cell(scenarios, i, j))]
+        if not selected:
+            raise UsageError("none of these cells is remembered as failed: run them all")
+    if listing:
+        _list(scenarios, selected)
+        return 0
     results: list[CellResult] = []
     stopped: BaseException | None = None
     try:
@@ -69,6 +86,10 @@ def run(
         stopped = error
     results.sort(key=lambda result: (result.scenario, result.cell))
     _report(session, scenarios, results, fmt)
+    for result in results:
+        cell = _cell(scenarios, result.scenario, result.cell)
+        remembered.note(*cell, failed=not result.passed)
+    remembered.keep(session)
     if junit is not None:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(session.now_ns() // 10**9))
         write_text(junit, layouts.junit(scenarios, results, moment), new=False)
@@ -112,6 +133,16 @@ def _select(scenarios: list[Scenario], words: str | None) -> list[tuple[int, int
     if not selected:
         raise UsageError(f"-k {words!r} selects no cell: expected part of a file, title or name")
     return selected
+
+
+def _cell(scenarios: list[Scenario], index: int, cell: int) -> tuple[str, str]:
+    """The file of a cell, and its name there."""
+    return scenarios[index].source, scenarios[index].cells[cell].name
+
+
+def _list(scenarios: list[Scenario], selected: list[tuple[int, int]]) -> None:
+    for i, j in selected:
+        sys.stdout.write(f"{clean(scenarios[i].full_name(scenarios[i].cells[j]))}\n")
 
 
 def _results(
