@@ -16,7 +16,7 @@ from bhyvesim.cli.params import (
     vm_option,
 )
 from bhyvesim.cli.session import Session
-from bhyvesim.cli.subject import is_dump_file, read_dump_file
+from bhyvesim.cli.subject import MAX_DIGITS, is_dump_file, read_dump_file
 from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import UsageError
 from bhyvesim.lint.review import review
@@ -27,7 +27,6 @@ from bhyvesim.report.model import document
 from bhyvesim.store.dumps import read_crash
 from bhyvesim.units import shorten
 
-_MAX_DIGITS = 18  # of an id: SQLite's are of 64 bits
 _LEVELS = {"note": 1, "warning": 2, "error": 3, "never": 4}
 
 
@@ -153,7 +152,7 @@ def _is_crash(subject: str) -> bool:
     is_number = number.isascii() and number.isdigit()
     if number != subject and not is_number:
         raise UsageError(f"{shorten(subject)} is no crash: expected crash: and its id")
-    if is_number and len(number) > _MAX_DIGITS:
+    if is_number and len(number) > MAX_DIGITS:
         raise UsageError(f"{shorten(number)} is too large for an id: expected a crash's")
     return is_number and (number != subject or not words.explained(subject))
 
