@@ -17,7 +17,7 @@ from bhyvesim.kernel.revisions import REVISIONS
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "performance.md"
-COMPLETING = ["_BHYVESIM_COMPLETE=bash_complete", "COMP_WORDS=bhyvesim reb", "COMP_CWORD=1"]
+COMPLETING = ["_BHYVESIM_COMPLETE=bash_complete", "COMP_LINE=bhyvesim reb", "COMP_POINT=12"]
 
 BHYVESIM = str(Path(sys.executable).parent / "bhyvesim")
 COMMANDS = {

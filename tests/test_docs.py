@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from bhyvesim.errors import STATUSES
 from tests.sessions import ROOT, outputs, sessions
 from tools import helps, keys, manpages, reference, schemas
 from tools.commands import all_commands
@@ -71,6 +72,23 @@ def test_every_command_has_its_man_page(tmp_path):
         for parameter in ctx.command.params:
             for option in (o for o in parameter.opts if o.startswith("--")):
                 assert option.replace("-", r"\-") in text, (path, option)
+
+
+def test_man_pages_are_whole():
+    for path, _ in all_commands():
+        text = (manpages.FOLDER / f"{path.replace(' ', '-')}.1").read_text(encoding="utf-8")
+        name = text.partition(".SH NAME\n")[2].partition("\n")[0]
+        assert not name.endswith("..."), name
+        assert len(name) > len(path)
+        assert "...\n  See" not in text
+    text = (manpages.FOLDER / "bhyvesim.1").read_text(encoding="utf-8")
+    for word in ("get-memmap", "get-gpa-pmap=VALUE", "force-reset", "set-mem=VALUE"):
+        assert f"\\-\\-{word.replace('-', chr(92) + '-')}" in text
+    for status, meaning in STATUSES.items():
+        assert f"  {status:<3}  {meaning}" in text
+    assert "$XDG_STATE_HOME" in text
+    root = text.partition(".SH DESCRIPTION")[0]
+    assert "simulated bhyve VMs" in root
 
 
 def test_the_wheel_has_man_pages_and_schemas(tmp_path):

@@ -15,6 +15,7 @@ from bhyvesim.errors import STATUSES
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.limits import limits
 from bhyvesim.lint.rules import RULES
+from bhyvesim.report.words import words
 from tools import keys
 from tools.commands import all_commands
 
@@ -59,9 +60,10 @@ def _type(value: dict[str, Any]) -> str:
 
 
 def codes_page() -> str:
-    """Exit statuses, findings, revisions."""
+    """Exit statuses, findings, revisions, words."""
     text = (
-        "# Exit statuses, findings, revisions\n\n## Exit statuses\n\n"
+        "# Exit statuses, findings, revisions, words\n\n"
+        "`bhyvesim explain` tells of each code, revision and word.\n\n## Exit statuses\n\n"
         "| status | meaning |\n| --- | --- |\n"
     )
     for status, meaning in STATUSES.items():
@@ -77,6 +79,9 @@ def codes_page() -> str:
     for revision in REVISIONS.values():
         known = revision.known
         text += f"| `{revision.name}` | {revision.date} | {revision.summary} | {known} |\n"
+    text += "\n## Words\n\n| word | where it is read | what it means |\n| --- | --- | --- |\n"
+    for word in words():
+        text += f"| `{word.word}` | {word.where} | {word.meaning.replace('|', '&#124;')} |\n"
     return text
 
 

@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bhyvesim.cli.session import Session
 from bhyvesim.cli.streams import guarded
 from bhyvesim.errors import BhyvesimError, HostStopped
 
+if TYPE_CHECKING:
+    from bhyvesim.cli.shells import Offer
+
 PROGRAM = "bhyvesim"
+ASKED = "_BHYVESIM_COMPLETE"  # set by a completion script: which shell asks
 
 
 def run(argv: list[str]) -> int:
     """Run one command; returns its exit status, one of ``errors.STATUSES``."""
     with guarded() as (out, err):
-        status = _decided(argv)
+        asked = os.environ.get(ASKED)
+        status = _decided(argv) if asked is None else _completed(asked, argv)
         out.flush()
         if out.failure is None or out.reader_is_gone:
             return status
         print(f"{PROGRAM}: {out.problem}", file=err)
         return status or 1
+
+
+def _completed(asked: str, argv: list[str]) -> int:
+    """Answer a shell that completes a line. It wants no error, and gets none."""
+    from bhyvesim.cli.shells import answer
+
+    def complete(words: Sequence[str], unfinished: str) -> Sequence[Offer]:
+        from bhyvesim.cli.completing import complete
+
+        return complete(words, unfinished)
+
+    answer(asked, argv, complete)
+    return 0
 
 
 def _decided(argv: list[str]) -> int:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from bhyvesim.cli.files import check_name, label_of, read_bytes
 from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
+from bhyvesim.text import clean
 
 if TYPE_CHECKING:
     from bhyvesim.config.document import Node
     from bhyvesim.lint.room import Room
     from bhyvesim.vm.spec import VmSpec
 
+_BEFORE, _AFTER = 60, 40  # columns of a line, about what is wrong in it
 YAML = (".yaml", ".yml")
 
 
@@ -35,10 +37,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A file that should have described a VM, and why it could not be read."""
+    """A file that should have described a VM, and why it could not be read.
+
+    ``told``: a line for each thing that is wrong, below it the file's own, with a caret.
+    """
 
     source: str
     error: UsageError
+    told: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ def gather(session: Session, paths: Sequence[str], names: Sequence[str], everyth
         try:
             fleet.vms.append(_described(path))
         except UsageError as error:
-            fleet.unread.append(Unread(path, error))
+            fleet.unread.append(Unread(path, error, tuple(_told(path, error))))
     if names or everything:
         fleet.vms.extend(_stored(session, None if everything else names))
     if not fleet.vms and not fleet.unread:
@@ -99,9 +105,37 @@ def together_short(fleet: Fleet, room: Room | None) -> str | None:
 
 
 def report_unread(session: Session, fleet: Fleet) -> None:
-    """Say of each file why it could not be read."""
+    """Say of each file why it could not be read, and of how many."""
     for unread in fleet.unread:
-        session.warn(str(unread.error))
+        for line in unread.told:
+            (session.under if line.startswith(" ") else session.warn)(line)
+    if fleet.unread:
+        total = len(fleet.vms) + len(fleet.unread)
+        errors = sum(not line.startswith(" ") for unread in fleet.unread for line in unread.told)
+        session.warn(
+            f"{len(fleet.unread)} of {total} files could not be read: "
+            f"{errors} error{'s' * (errors != 1)}"
+        )
+
+
+def _told(path: str, error: UsageError) -> Iterator[str]:
+    """All that is wrong with the file at *path*, which could not be read for *error*."""
+    from bhyvesim.config.document import ConfigError
+    from bhyvesim.config.problems import problems_of
+
+    if not isinstance(error, ConfigError) or path == "-":
+        yield str(error)
+        return
+    text = read_bytes(path)
+    lines = text.decode(errors="replace").split("\n")
+    for problem in problems_of(text, label_of(path)) or [error]:
+        yield str(problem)
+        line = lines[problem.line - 1].rstrip("\r") if problem.line <= len(lines) else ""
+        if line.strip():
+            start = max(0, problem.column - _BEFORE)
+            before = clean(line[start : problem.column - 1])
+            yield f"    {before}{clean(line[problem.column - 1 :], _AFTER)}"
+            yield f"    {' ' * len(before)}^"
 
 
 def _described(path: str) -> Subject:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import click
 
+from bhyvesim.cli.session import Session
 from bhyvesim.cli.streams import coloured, columns
 
 
@@ -51,10 +54,58 @@ def dressed(command: click.Command) -> click.Command:
     return command
 
 
-class Group(click.Group):
-    """Alone, it is a mistake that its help answers: on standard error, with status 2.
+def _quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    session = ctx.ensure_object(Session)
+    session.quiet = session.quiet or value
 
-    click does so itself from 8.2 on; before, that was standard output, and status 0.
+
+def _verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    session = ctx.ensure_object(Session)
+    session.verbose = session.verbose or value
+
+
+def _has_no_format(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """As :func:`_verbose`, of a command that has no ``--format``."""
+    if ctx.ensure_object(Session).form is not None:
+        raise click.UsageError(f"{ctx.command_path} has no --format", ctx)
+    _verbose(ctx, param, value)
+
+
+def _form(usual: Any) -> Callable[[], Any]:
+    """The ``--format`` that stands before the command, else *usual*."""
+
+    def form() -> Any:
+        return click.get_current_context().ensure_object(Session).form or usual
+
+    return form
+
+
+def voiced(command: click.Command) -> click.Command:
+    """*command*, with the root's --quiet and --verbose; its --format may stand before it too."""
+    if any("--quiet" in param.opts for param in command.params):
+        return command
+    formats = [param for param in command.params if "--format" in param.opts]
+    for param in formats:
+        param.default = _form(param.default)
+    deaf = not formats and not isinstance(command, click.Group)
+    says = _has_no_format if deaf else _verbose
+    command.params += [
+        voice("-q", "--quiet", _quiet, "Say nothing but warnings and errors."),
+        voice("-v", "--verbose", says, "Say more of what was done."),
+    ]
+    return command
+
+
+def voice(short: str, long: str, heard: Callable[..., None], about: str) -> click.Option:
+    """A flag of which a callback is told."""
+    return click.Option([short, long], is_flag=True, expose_value=False, callback=heard, help=about)
+
+
+class Group(click.Group):
+    """Its commands are :func:`voiced`; alone, it is a mistake that its help answers.
+
+    That goes to standard error, with status 2: click does so itself from 8.2 on; before,
+    it was standard output, and status 0.
     """
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -65,3 +116,6 @@ class Group(click.Group):
         if not args and not ctx.resilient_parsing:
             raise CommandMissing(ctx)
         return super().parse_args(ctx, args)
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        super().add_command(voiced(cmd), name)

@@ -3,6 +3,7 @@
 HELPS = {
     "create": "Allocate, map and boot a VM from its description.",
     "list": "List the VMs: state, kernel, memory, and what of it is resident.",
+    "show": "Show a VM: its kernel, its memory with the holes, tables, counters, last event.",
     "reboot": "Reinit the VM, map its ROM again, boot its guest.",
     "pause": "Pause a VM: none of its vCPUs runs until it is resumed (VM_PAUSE).",
     "resume": "Resume a paused VM (VM_RESUME).",
@@ -33,7 +34,7 @@ HELPS = {
     "trace": "Print the calls inside the kernel while COMMAND runs.",
     "report": "Write a page of HTML on a VM or a crash.",
     "crash": "List, show, export, import and remove crash dumps.",
-    "explain": "Explain a panic with the numbers of its case, or a code of 'check'.",
+    "explain": "Explain a panic with the numbers of its case, or a word of an output.",
     "identify": "Say which kernel a host runs, from what was seen on it.",
     "bisect": "Say which revision brought a failure, and which mended it.",
     "explore": "Search a kernel for panics, hangs, lost pages and other mistakes.",
@@ -48,4 +49,5 @@ HELPS = {
     "import": "Write VM descriptions from other programs' files (- is standard input).",
     "schema": "Print the JSON Schema (draft 7) of VM descriptions, scenarios, or of JSON output.",
     "completion": "Print the completion script of a shell, to be sourced by its start-up file.",
+    "help": "Show the help of a command, as its --help does.",
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,7 +15,9 @@ from bhyvesim.cli.streams import COLOURS, Colour, choose_colour
 from bhyvesim.errors import BadValue
 from bhyvesim.prot import parse_prot
 from bhyvesim.span import parse_span
-from bhyvesim.units import parse_address, parse_bitmap, parse_size
+from bhyvesim.store.store import Store
+from bhyvesim.text import clean
+from bhyvesim.units import parse_address, parse_bitmap, parse_size, shorten
 
 if TYPE_CHECKING:
     from bhyvesim.workers import Workers
@@ -72,6 +75,12 @@ class RevisionType(click.ParamType):  # type: ignore[type-arg]
     ) -> list[CompletionItem]:
         from bhyvesim.kernel.revisions import REVISIONS
 
+        if os.environ.get("BHYVESIM_REVISION_FILE"):
+            from bhyvesim import revision_file
+
+            with suppress(Exception):  # what is wrong with somebody's file is said elsewhere
+                for path in revision_file.given():
+                    revision_file.read(path)
         return [
             CompletionItem(name, help=revision.summary)
             for name, revision in REVISIONS.items()
@@ -108,6 +117,9 @@ def _set_vm(ctx: click.Context, param: click.Parameter, value: str | None) -> No
         session.vm = value
 
 
+_PATIENCE = 0.3  # seconds: somebody who presses TAB does not wait for a writer
+
+
 def complete_vm(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
@@ -115,11 +127,42 @@ def complete_vm(
     from bhyvesim.errors import BhyvesimError
 
     try:
-        with Session().store.reading() as transaction:
+        with Store(wait_seconds=_PATIENCE).reading() as transaction:
             names = transaction.names()
     except BhyvesimError:
         return []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def complete_crash(
+    ctx: click.Context, param: click.Parameter, incomplete: str, prefix: str = ""
+) -> list[CompletionItem]:
+    """The stored crash dumps by their ids, after *prefix*; none where they cannot be read."""
+    from bhyvesim.errors import BhyvesimError
+
+    try:
+        with Store(wait_seconds=_PATIENCE).reading() as transaction:
+            rows = transaction.crashes()
+    except BhyvesimError:
+        return []
+    ids = [(f"{prefix}{row.id}", row.vm) for row in rows]
+    return [
+        CompletionItem(name, help=f"of {clean(vm)}")
+        for name, vm in ids
+        if name.startswith(incomplete)
+    ]
+
+
+def complete_revisions(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Revisions with commas between them, none twice."""
+    before, comma, last = incomplete.rpartition(",")
+    return [
+        CompletionItem(f"{before}{comma}{item.value}", help=item.help)
+        for item in REVISION.shell_complete(ctx, param, last)
+        if item.value not in before.split(",")
+    ]
 
 
 def _read_revisions(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> None:
@@ -167,6 +210,35 @@ vm_option = click.option(
 )
 
 
+def _set_name(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> None:
+    if len(names) > 1:
+        raise click.UsageError(f"one VM too many: {shorten(names[1])}", ctx)
+    for name in names:
+        same_name(ctx.ensure_object(Session), name)
+        ctx.ensure_object(Session).vm = name
+
+
+def same_name(session: Session, name: str) -> None:
+    """Raises UsageError where ``--vm`` says another."""
+    if session.vm not in (None, name):
+        raise click.UsageError(
+            f"{shorten(name)} together with --vm={shorten(session.vm or '')}: expected one VM"
+        )
+
+
+def vm_named(command: F) -> F:
+    """The VM as [NAME] or as --vm. Stands before the command's other arguments."""
+    # As many as there are: where another argument follows, it is that which must be given.
+    return click.argument(
+        "vm_name",
+        metavar="[NAME]",
+        nargs=-1,
+        expose_value=False,
+        callback=_set_name,
+        shell_complete=complete_vm,
+    )(vm_option(command))
+
+
 def _set_at(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     ctx.ensure_object(Session).at = value
 
@@ -176,11 +248,12 @@ def _set_crash(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 
 def subject_options(command: F) -> F:
-    """--vm, --at and --crash: the machine that a command looks at."""
+    """[NAME] or --vm, --at and --crash: the machine that a command looks at."""
     command = click.option(
         "--crash",
         metavar="ID|FILE",
         expose_value=False,
+        shell_complete=complete_crash,
         callback=_set_crash,
         help="A crash dump in place of a VM; a FILE has a slash, or ends in .dump.",
     )(command)
@@ -192,7 +265,7 @@ def subject_options(command: F) -> F:
         help="The VM as it was: after event 2, after its step (2.1); 0 before the first, "
         "-1 before the last.",
     )(command)
-    return vm_option(command)
+    return vm_named(command)
 
 
 def workers_options(command: F) -> F:

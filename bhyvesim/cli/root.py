@@ -5,13 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 
 import click
-from click.shell_completion import CompletionItem
 
 from bhyvesim import __version__
-from bhyvesim.cli.group import CommandMissing, Group, HelpContext, dressed
+from bhyvesim.cli.group import CommandMissing, Group, HelpContext, dressed, voiced
 from bhyvesim.cli.helps import HELPS
 from bhyvesim.cli.params import colour_option, revision_option, vm_option
-from bhyvesim.cli.session import Session
+from bhyvesim.cli.session import FORMATS, Session
 from bhyvesim.errors import STATUSES, UsageError
 
 # By what they are for: {name: (module, attribute)}; a line in --help is its docstring's first
@@ -20,6 +19,7 @@ GROUPS = {
     "The life of a VM": {
         "create": ("lifecycle", "create"),
         "list": ("inspect", "list_vms"),
+        "show": ("show", "show"),
         "reboot": ("lifecycle", "reboot"),
         "pause": ("lifecycle", "pause"),
         "resume": ("lifecycle", "resume"),
@@ -73,6 +73,7 @@ GROUPS = {
         "import": ("importing", "import_vm"),
         "schema": ("schema", "schema"),
         "completion": ("starting", "completion"),
+        "help": ("helping", "help_of"),
     },
 }
 COMMANDS = {name: where for group in GROUPS.values() for name, where in group.items()}
@@ -113,7 +114,7 @@ class LazyGroup(Group):
         module, attribute = COMMANDS[cmd_name]
         command = getattr(import_module(f"bhyvesim.cli.commands.{module}"), attribute)
         assert isinstance(command, click.Command)
-        return dressed(command)
+        return dressed(voiced(command))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -125,27 +126,6 @@ class LazyGroup(Group):
             hint = f"; did you mean {near[0]!r}?" if near else ""
             ctx.fail(f"No such command {args[0][:40]!r}{hint}")
         return super().resolve_command(ctx, args)
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands and options, bhyvectl's included."""
-        from bhyvesim.cli.bhyvectl.options import SIMULATED
-
-        known = [
-            CompletionItem(name, help=HELPS[name])
-            for name in COMMANDS
-            if name.startswith(incomplete)
-        ]
-        # The root's own options; click's group would load every command to see if it is hidden.
-        known += click.Command.shell_complete(self, ctx, incomplete)
-        mine = {item.value for item in known}
-        theirs = (f"--{name}" for name in sorted(SIMULATED))
-        if incomplete.startswith("-"):
-            known += [
-                CompletionItem(name)
-                for name in theirs
-                if name.startswith(incomplete) and name not in mine
-            ]
-        return known
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, names in GROUPS.items():
@@ -184,6 +164,7 @@ Exit status:
 )
 @click.option(
     "--version",
+    "-V",
     is_flag=True,
     is_eager=True,
     expose_value=False,
@@ -193,17 +174,24 @@ Exit status:
 @vm_option
 @revision_option
 @colour_option
-@click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
-@click.option("--verbose", is_flag=True, help="Say more of what was done.")
+@click.option(
+    "--format",
+    "fmt",
+    metavar="FORMAT",
+    shell_complete=lambda ctx, param, word: [known for known in FORMATS if known.startswith(word)],
+    help="The command's own --format, before it.",
+)
 @click.pass_context
-def root(ctx: click.Context, quiet: bool, verbose: bool) -> None:
+def root(ctx: click.Context, fmt: str | None) -> None:
     """Create, inspect, reboot and destroy simulated bhyve VMs.
 
     The host they run on is simulated too: an illumos kernel of one of several
     revisions, exact to the last page-table entry, panics included.
     """
-    session = ctx.ensure_object(Session)
-    session.quiet, session.verbose = quiet, verbose
+    ctx.ensure_object(Session).form = fmt
+
+
+voiced(root)
 
 
 def main(argv: list[str], session: Session) -> int:

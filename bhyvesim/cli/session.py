@@ -34,12 +34,21 @@ class Session:
         self.vm = vm
         self.quiet = quiet
         self.verbose = False
+        self.form: str | None = None  # --format before the command
         self.at: str | None = None  # the moment of a VM that is to be looked at
         self.crash: str | None = None  # or a crash dump, by its id or its file
         self.dry_run = False
         self.listener: Listener | None = None  # told of every entry and return (trace)
         self.recorder: Recorder | None = None  # and of every operation
-        self.store = Store()
+        self._store: Store | None = None
+
+    @property
+    def store(self) -> Store:
+        """What is stored."""
+        if self._store is None:
+            self._store = Store()
+            self.detail(f"the state is {self._store.path}")
+        return self._store
 
     def name(self, transaction: Transaction) -> str:
         """The VM that is meant: ``--vm``, else ``$BHYVESIM_VM``, else the only one there is.
@@ -55,6 +64,8 @@ class Session:
                 raise Refused("ENOENT", f"there is no VM named {wanted}{_nearest(wanted, names)}")
             return wanted
         if len(names) == 1:
+            self.detail(f"{names[0]} is meant, the only VM there is")
+            self.vm = names[0]
             return names[0]
         if names:
             raise UsageError(f"which VM? expected --vm=NAME, one of {', '.join(names)}")
@@ -134,10 +145,18 @@ class Session:
         if not self.quiet:
             self.warn(f"dry run: {text}" if self.dry_run else text)
 
+    def did(self, what: str, done: str) -> str:
+        """*done*; in a dry run, that it would: ``would`` *what*."""
+        return f"would {what}" if self.dry_run else done
+
     def detail(self, text: str) -> None:
         """Say more, if --verbose asked for it."""
         if self.verbose:
             self.warn(text)
+
+    def under(self, text: str) -> None:
+        """A line that belongs to the one before it."""
+        print(clean(text), file=sys.stderr)
 
     def warn(self, text: str, bad: str = "") -> None:
         """Tell the person, --quiet or not; *bad* are words of *text* that are red."""

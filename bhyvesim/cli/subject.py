@@ -17,6 +17,7 @@ from bhyvesim.units import shorten
 if TYPE_CHECKING:
     from bhyvesim.crash.dump import CrashDump
 
+MAX_DIGITS = 40  # of a crash's id as somebody types it
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DUMP = ".dump"  # what the name of a dump in a file ends in, or it has a slash
@@ -103,14 +104,16 @@ def crash_dump(session: Session, which: str | None) -> tuple[CrashDump, int | No
     if which is not None and is_dump_file(which):
         return read_dump_file(which), None
     number = None if which is None else which.removeprefix("crash:")
-    if number is not None and not (number.isascii() and number.isdigit()):
+    if number is not None and not (
+        number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS
+    ):
         raise UsageError(
             f"{shorten(number)} is no crash: expected an id, or a file such as ./7.dump"
         )
     from bhyvesim.store.dumps import read_crash
 
     with session.store.reading() as transaction:
-        row = transaction.crash(None if number is None else int(number[:20]))
+        row = transaction.crash(None if number is None else int(number))
         return read_crash(transaction, row), row.id
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from collections.abc import Mapping as AnyMapping
 from typing import Any, Generic, TypeVar
 
-from bhyvesim.config.document import Mapping, Node, Scalar, Sequence
+from bhyvesim.config.document import ConfigError, Mapping, Node, Scalar, Sequence
 from bhyvesim.errors import BadValue
 from bhyvesim.prot import BY, READ, WRITE, parse_prot
 from bhyvesim.units import PAGE_SIZE, is_page_aligned, parse_address, parse_size, shorten
@@ -122,12 +122,17 @@ class Fields:
     def need(self, key: str, read: Callable[[Node], T]) -> T:
         """The value of *key*, which must be there."""
         if key not in self.node.items:
-            raise self.node.error(f"the key {key!r} is missing", f"{key} to be given")
+            raise missing(self.node, key)
         return read(self.node.items[key])
 
     def get(self, key: str, read: Callable[[Node], T], default: T) -> T:
         """The value of *key*, or *default* when it is left out."""
         return read(self.node.items[key]) if key in self.node.items else default
+
+
+def missing(node: Node, key: str) -> ConfigError:
+    """That *node* lacks a key."""
+    return node.error(f"the key {key!r} is missing", f"{key} to be given")
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -219,7 +224,9 @@ def choice(*choices: str) -> Reader[str]:
     def read(node: Node) -> str:
         word = scalar(node, f"one of {listed(choices)}")
         if word not in choices:
-            raise node.error(f"{shorten(word)} is not known", suggestion(word, choices))
+            # Of two words the nearer is no help: cpu: arm is no slip for amd.
+            near = suggestion(word, choices) if len(choices) > 2 else f"one of {listed(choices)}"
+            raise node.error(f"{shorten(word)} is not known", near)
         return word
 
     return Reader(read, {"enum": list(choices)})

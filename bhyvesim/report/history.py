@@ -14,6 +14,7 @@ from bhyvesim.kernel.pte.format import PteFormat, pfn_of
 from bhyvesim.report.fit import Page, paragraph, table
 from bhyvesim.report.model import Column
 from bhyvesim.report.tones import BAD
+from bhyvesim.store.rows import EventRow
 
 
 def _tone(came: str) -> str | None:
@@ -57,18 +58,7 @@ class Log:
 
 def log(history: History) -> Page:
     """The events of *history*."""
-    events = tuple(
-        LogEvent(
-            event.number,
-            event.time_ns // 10**9,
-            history.action(event).record(),
-            tuple(stage for stage, _ in event.stages),
-            history.result(event),
-            event.digest,
-            event.crash,
-        )
-        for event in history.events
-    )
+    events = tuple(logged(history, event) for event in history.events)
     rows = [
         (
             str(event.event),
@@ -83,6 +73,19 @@ def log(history: History) -> Page:
     if not rows:
         return Page(record, lambda width: paragraph(f"{history.name} has no events", width))
     return Page(record, lambda width: table(_COLUMNS, rows, width))
+
+
+def logged(history: History, event: EventRow) -> LogEvent:
+    """One event of *history*, as the log has it."""
+    return LogEvent(
+        event.number,
+        event.time_ns // 10**9,
+        history.action(event).record(),
+        tuple(stage for stage, _ in event.stages),
+        history.result(event),
+        event.digest,
+        event.crash,
+    )
 
 
 def said_of_action(record: dict[str, Any]) -> str:

@@ -207,3 +207,53 @@ def test_github_and_sarif(cli, config):
 
 def test_a_bad_file_is_status_2(cli, vm_file):
     assert cli("check", vm_file("name: x\n")).status == 2
+
+
+WRONG = """\
+name: x
+cpu: arm
+memory: 8X
+bootrm: 2M
+kernel: {gpt: "1", debug: maybe}
+"""
+
+
+def test_every_error_of_every_file_with_its_line(cli, vm_file):
+    one = vm_file(WRONG, "a.yaml")
+    two = vm_file(
+        "name: y\nsegments: [{id: 0, size: 5}]\nmappings:\n- {gpa: 1, segment: 0}\n", "b.yaml"
+    )
+    no_yaml = vm_file("name: [\n", "c.yaml")
+    missing = vm_file("name: z\n", "d.yaml")
+    together = vm_file("name: z\nmemory: 1G\nsegments: []\nmappings: []\n", "e.yaml")
+    good = vm_file("name: x\nmemory: 2G\n", "f.yaml")
+    files = (one, two, no_yaml, missing, together, good)
+    status, out, err = cli("check", *files, "--fail-on", "never")
+    assert status == 2
+    lines = [line.removeprefix("bhyvesim: ") for line in err.splitlines()]
+    places = [line.partition(": ")[0] for line in lines if line.startswith("/")]
+    assert places[:-1] == [
+        *(f"{one}:{place}" for place in ("2:6", "3:9", "4:1", "5:15", "5:27")),
+        *(f"{two}:{place}" for place in ("2:26", "4:3", "4:9")),
+        f"{no_yaml}:2:1",
+        f"{missing}:1:1",
+    ]
+    assert lines[:3] == [
+        f"{one}:2:6: cpu: 'arm' is not known: expected one of amd, intel",
+        "    cpu: arm",
+        "         ^",
+    ]
+    assert places[-1].startswith(f"{together}:")
+    assert lines[-1] == "5 of 6 files could not be read: 11 errors"
+    assert out.count("unreadable") == 5
+    assert "unread" in cli("check", *files, "--format", "json", "--fail-on", "never").out
+
+
+def test_the_line_is_shown_as_it_can_be(cli, vm_file):
+    long = vm_file('name: "' + "x" * 3000 + '\\e[31m"\nmemory: 1G\n', "a.yaml")
+    tabs = vm_file(b"name: x\nmemory: \xff\n", "b.yaml")
+    _, _, err = cli("check", long, tabs)
+    assert "\x1b" not in err
+    assert max(map(len, err.splitlines())) < 300
+    carets = [line for line in err.splitlines() if line.strip() == "^"]
+    assert len(carets) == 2

@@ -8,7 +8,7 @@ import json
 def test_dry_runs_store_nothing(cli, config, tmp_path):
     path = config("testvm")
     status, _, err = cli("create", "--config", path, "--dry-run")
-    assert (status, err.startswith("bhyvesim: dry run: created testvm")) == (0, True)
+    assert (status, err.startswith("bhyvesim: dry run: would create testvm")) == (0, True)
     assert not (tmp_path / "state").exists()
     cli("create", "--config", config("testvm-13932"))
     before = cli("list", "--format=json").out

@@ -103,7 +103,7 @@ def test_an_alias_bomb_is_refused_at_once(cli, vm_file):
     ("argv", "message"),
     [
         (["creat"], "no such command 'creat'; did you mean 'create'? (see 'bhyvesim --help')"),
-        (["create"], "missing option '--config' (see 'bhyvesim create --help')"),
+        (["create"], "missing FILE: expected a description of a VM"),
         (["create", "--config", "/nonexistent"], "/nonexistent: No such file or directory"),
         (["create", "--config", "/"], "/: Is a directory"),
         (["touch", "--gpa", "x"], "invalid value for '--gpa': 'x' is not an address"),
@@ -111,7 +111,7 @@ def test_an_alias_bomb_is_refused_at_once(cli, vm_file):
         (["touch", "--gpa", "0", "--access", "7"], "invalid value for '--access'"),
         (["list", "--format", "xml"], "invalid value for '--format'"),
         (["crash", "show", "x"], "'x' is no crash: expected an id"),
-        (["destroy", "--all", "--vm=x"], "--all and --vm exclude each other"),
+        (["destroy", "--all", "--vm=x"], "--all together with a VM: expected one of the two"),
         (["--get-mem"], "ambiguous option -- get-mem (could be --get-memmap, --get-memseg)"),
         (["--get-memmaps"], "illegal option -- get-memmaps"),
         (["--get-memmap=1"], "option doesn't take an argument -- get-memmap"),

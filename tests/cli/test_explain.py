@@ -98,3 +98,74 @@ def test_a_hole_that_a_mapping_holds(cli, vm_file):
     out = cli("explain").out
     assert "A mapping of guest space asked for a hold of page 0xfee01000" in out
     assert "exists all the same, for APIC access page [0xfee00000, 0xfee01000)" in out
+
+
+def _shown():
+    """Every word that the records and the tables know."""
+    from bhyvesim.errors import ERRNOS
+    from bhyvesim.explore.causes import KINDS as OF_EXPLORE
+    from bhyvesim.kernel.look.fsck import KINDS as OF_FSCK
+    from bhyvesim.kernel.revisions import REVISIONS, panics
+    from bhyvesim.report import bisect, findings, imports, lifecycle, verdicts, vms
+    from bhyvesim.report.fsck import Fsck
+    from bhyvesim.scenario.bisect import NOT_THERE
+
+    assert Fsck  # fsck prints kinds as they are
+    yield from (*RULES, *(rule.name for rule in RULES.values()), *REVISIONS, *panics())
+    yield from (*ERRNOS, *OF_EXPLORE, *OF_FSCK, NOT_THERE, "FAIL")
+    for annotated in (
+        *(verdicts.VerdictWord, verdicts.Change, vms.State, lifecycle.Fault, bisect.Event),
+        *(findings.SeverityWord, imports.Verdict),
+    ):
+        yield from annotated.__metadata__[0].words
+
+
+@pytest.mark.parametrize("word", sorted(set(_shown())))
+def test_every_word_that_is_shown_is_explained(cli, word):
+    status, out, err = cli("explain", word)
+    assert (status, err) == (0, "")
+    assert len(out) > len(word) + 10
+    assert cli("explain", word.lower()).out == out
+
+
+def test_letters_and_bugs_and_what_matrix_names(cli, config, vm_file):
+    assert cli("explain", "A").out.startswith("panic A (")
+    assert "vmm_gpt_vacate_entry" in cli("explain", "A").out
+    assert cli("explain", "panic A") == cli("explain", "A")
+    assert "boot ROM" in " ".join(cli("explain", "14042").out.split())
+    _, _, err = cli("matrix", config("testvm"))
+    assert err.endswith("'explain A', 'explain lost', 'explain drift'\n")
+    harmless = vm_file("name: x\nmemory: 2G\n")
+    assert "explain A" not in cli("matrix", harmless, "--gpt", "14042").err
+    assert cli("matrix", config("testvm"), "-q").err == ""
+
+
+def test_a_revision_wins_over_a_crash_of_its_number(cli, config, tmp_path):
+    cli("create", config("testvm-13932"))
+    assert cli("reboot").status == 3
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(tmp_path / "state" / "state.sqlite3")) as db, db:
+        db.execute("UPDATE crash SET id = 14042")
+    assert cli("explain", "14042").out.startswith("revision 14042")
+    assert cli("explain", "crash:14042").out.startswith("crash 14042: testvm panicked")
+
+
+@pytest.mark.parametrize(
+    "word", ["²", "١", "crash:²", "crash:", "crash:x", "9" * 30, "1" * 5000, "lsot", "", "\x1b[31m"]
+)
+def test_what_cannot_be_explained_is_one_line(cli, word):
+    status, out, err = cli("explain", word)
+    assert (status, out, err.count("\n")) == (1 if word == "9" * 30 else 2, "", 1)
+    assert err.startswith("bhyvesim: ")
+    assert "\x1b" not in err
+    assert len(err) < 300
+    assert ("did you mean 'lost'?" in err) == (word == "lsot")
+
+
+@pytest.mark.parametrize("word", ["²", "9" * 30, "crash:²"])
+def test_numbers_that_are_none_elsewhere(cli, word):
+    for argv in (("crash", "show"), ("gpt", "--crash"), ("crash", "rm"), ("release",)):
+        status, out, err = cli(*argv, word)
+        assert (status in (1, 2), out, err.count("\n")) == (True, "", 1), argv

@@ -42,9 +42,12 @@ def test_light_commands_import_nothing_heavy(argv):
     assert not imported_by(*argv) & HEAVY
 
 
-def test_completing_a_command_imports_none_of_them():
-    completing = {"_BHYVESIM_COMPLETE": "bash_complete", "COMP_CWORD": "1"}
-    modules = imported_by(COMP_WORDS="bhyvesim reb", **completing)
+@pytest.mark.parametrize(
+    "line", ["bhyvesim reb", "bhyvesim --vm=t", "bhyvesim --vm=t --get-g", "bhyvesim --format=j"]
+)
+def test_completing_imports_none_of_them(line):
+    completing = {"_BHYVESIM_COMPLETE": "bash_complete", "COMP_POINT": str(len(line))}
+    modules = imported_by(COMP_LINE=line, **completing)
     assert not modules & (HEAVY | ENGINE | {"bhyvesim.cli.commands.lifecycle"})
 
 

@@ -75,6 +75,7 @@ def test_looking_inside_and_back(valid, cli, config, tmp_path):
         ("gpt", "gpt"),
         ("find", "find", "--pfn", "0x1c0201"),
         ("leaks", "leaks"),
+        ("show", "show"),
         ("log", "log"),
         ("why", "why", "0x100001000"),
     ):

@@ -155,7 +155,7 @@ def test_a_state_that_cannot_be_read_is_not_an_empty_one(cli, config, unreadable
 
 
 def test_completion_says_nothing_of_a_state_that_cannot_be_read(unreadable, capfd):
-    completing = {"COMP_WORDS": "bhyvesim reboot --vm ", "COMP_CWORD": "3"}
+    completing = {"COMP_LINE": "bhyvesim reboot --vm ", "COMP_POINT": "21"}
     ctx = click.Context(root)
     assert complete_vm(ctx, root.params[0], "") == []
     if "Not a directory" in unreadable or "link" in unreadable or "not a file" in unreadable:

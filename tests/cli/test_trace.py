@@ -77,7 +77,7 @@ COMMANDS = [
     ("poke", "--gpa", "0x1000", "--value", "5"),
     ("peek", "--gpa", "0x1000", "--len", "8"),
     ("fill", "--gpa", "0", "--len", "4K", "--byte", "0xff"),
-    ("dirty", "get", "--gpa", "0", "--len", "16K"),
+    ("dirty", "--op", "get", "--gpa", "0", "--len", "16K"),
     ("track-dirty", "--gpa", "0", "--len", "16K"),
     ("destroy",),
     ("destroy", "--format", "json"),

@@ -97,6 +97,8 @@ CALLS: dict[str, list[list[str]]] = {
         ["create", "--config", "configs/warn-13932.yaml", "--dry-run", "--format=table"],
     ],
     "list": [["list"]],
+    "show": [[VM, "show"], ["show", "doomed"]],
+    "help": [["help"], ["help", "create"]],
     "reboot": [
         [VM, "reboot", "--dry-run", "--format=table"],
         ["--vm=panicking", "reboot", "--dry-run"],

@@ -32,7 +32,7 @@ REFUSED = [
     (r.boolean, "'true'", "'true' is not a boolean: expected true or false"),
     (r.integer, "1:30", "'1:30' is not an integer: expected an integer, such as 3 or 0x100"),
     (r.natural, "-1", "-1 is negative: expected an integer from 0 on"),
-    (r.choice("amd", "intel"), "amb", "'amb' is not known: expected amd (did you mean that?)"),
+    (r.choice("amd", "intel"), "amb", "'amb' is not known: expected one of amd, intel"),
     (r.size, "0", "0 is no size: expected a positive size such as 2M or 8G"),
     (
         r.byte_count,

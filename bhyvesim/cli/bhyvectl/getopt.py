@@ -9,16 +9,31 @@ from bhyvesim.errors import UsageError
 
 
 class OptionError(UsageError):
-    """What getopt_long() prints to standard error, without the program's name."""
+    """What getopt_long() prints to standard error, without the program's name.
+
+    ``typed`` is the option, where there is none of that name.
+    """
+
+    typed = ""
+
+
+def _illegal(word: str, typed: str) -> OptionError:
+    error = OptionError(f"illegal option -- {word}")
+    error.typed = typed
+    return error
 
 
 def parse(
-    argv: Sequence[str], table: Sequence[tuple[str, bool]], exact_only: Mapping[str, bool]
+    argv: Sequence[str],
+    table: Sequence[tuple[str, bool]],
+    exact_only: Mapping[str, bool],
+    short: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, str], list[str]]:
     """Options by full name (last one wins; ``""`` for a flag), and the operands.
 
     *table* has each option's name and whether it takes an argument; a unique prefix is
-    enough for those. Names in *exact_only* must be typed in full. Raises OptionError.
+    enough for those. Names in *exact_only* must be typed in full; words in *short* are some
+    of them, which take nothing. Raises OptionError.
     """
     options: dict[str, str] = {}
     operands: list[str] = []
@@ -35,6 +50,9 @@ def parse(
             if not permute:
                 operands += argv[i:]
                 break
+            continue
+        if short and word in short:
+            options[short[word]] = ""
             continue
         if not word.startswith("--"):
             raise OptionError(f"illegal option -- {word[1]}")
@@ -67,4 +85,4 @@ def _resolve(
     if candidates:
         names = ", ".join(sorted(f"--{name}" for name, _ in candidates))
         raise OptionError(f"ambiguous option -- {typed} (could be {names})")
-    raise OptionError(f"illegal option -- {word}")
+    raise _illegal(word, typed)

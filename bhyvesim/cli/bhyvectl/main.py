@@ -33,35 +33,34 @@ OURS = {
     "replace": False,
     "graph": False,
     "quiet": False,
+    "verbose": False,
 }
+_SHORT = {"-q": "quiet", "-v": "verbose"}
 _CHANGING = frozenset(
     ("create", "set-mem", "pause", "resume", "force-reset", "force-poweroff", "destroy")
 )
-# What asks for nothing by itself: bhyvectl opens the VM then, and that may fail.
-_ASKS_NOTHING = {"vm", "cpu", "format", "quiet", "revision-file", "color", "at", "crash"}
+# How a thing is done; what is of these alone asks for nothing: bhyvectl opens the VM then, and
+# that may fail.
+_HOW = {"format", "quiet", "verbose", "revision-file", "color"}
 # Options of the subcommands' root, which therefore do not decide for bhyvectl's manner.
 _ROOT_OPTIONS = ("--help", "--version", "--quiet", "--verbose")
+_ROOT_VALUES = ("--vm", "--revision-file", "--format", "--color")
 
 
 def is_bhyvectl_style(argv: Sequence[str]) -> bool:
     """Whether *argv* is options alone up to its first operand, beyond the root's own."""
     i = 0
-    seen_vm = False
+    asks = False
     while i < len(argv):
-        word = argv[i]
-        if word == "--vm":
-            seen_vm = True
-            i += 2
-        elif word.startswith("--vm="):
-            seen_vm = True
-            i += 1
-        elif word in ("--revision-file", "--color"):
-            i += 2
-        elif word.startswith(("--revision-file=", "--color=")) or word in ("--quiet", "--verbose"):
+        name, equals, _ = argv[i].partition("=")
+        if name in _ROOT_VALUES:
+            asks = asks or name in ("--vm", "--format")
+            i += 1 if equals else 2
+        elif argv[i] in ("--quiet", "--verbose", "-q", "-v"):
             i += 1
         else:
-            return word.startswith("--") and word not in _ROOT_OPTIONS
-    return seen_vm
+            return argv[i].startswith("--") and argv[i] not in _ROOT_OPTIONS
+    return asks
 
 
 def main(argv: Sequence[str], session: Session) -> int:
@@ -69,6 +68,7 @@ def main(argv: Sequence[str], session: Session) -> int:
     options = _options(argv)
     gpa = _address(options["get-gpa-pmap"]) if "get-gpa-pmap" in options else None
     session.vm, session.quiet = options.get("vm"), "quiet" in options
+    session.verbose = "verbose" in options
     session.at, session.crash = options.get("at"), options.get("crash")
     if session.at is not None or session.crash is not None:
         _check_looks_only(options)
@@ -109,9 +109,9 @@ def _together(reports: Sequence[Report]) -> Report:
 
 def _options(argv: Sequence[str]) -> dict[str, str]:
     try:
-        options, _ = parse(argv, TABLE, OURS)
+        options, _ = parse(argv, TABLE, OURS, _SHORT)
     except OptionError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(f"{error}{_nearest(error.typed)}") from None
     for name in options:
         if name not in SIMULATED and name not in OURS:
             raise UsageError(f"bhyvectl option --{name} is not simulated")
@@ -126,6 +126,13 @@ def _options(argv: Sequence[str]) -> dict[str, str]:
     if "graph" in options and "get-memmap" not in options:
         raise UsageError("--graph goes with --get-memmap")
     return options
+
+
+def _nearest(typed: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(typed[:40], [*SIMULATED, *OURS], n=1)
+    return f"; did you mean --{near[0]}?" if near else ""
 
 
 def _check_looks_only(options: dict[str, str]) -> None:
@@ -178,7 +185,7 @@ def _show_maps(
 ) -> None:
     wanted = options.keys() & {"get-memseg", "get-memmap", "get-lowmem", "get-highmem"}
     if not wanted:
-        if not options.keys() - _ASKS_NOTHING:
+        if not options.keys() - {"vm", "cpu", "at", "crash", *_HOW}:
             session.stored()
         return
     maps = _maps(session)

@@ -5,27 +5,29 @@ from __future__ import annotations
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from bhyvesim.cli.fleet import Subject, gather, report_unread, room_for, together_short
 from bhyvesim.cli.pages import write
 from bhyvesim.cli.params import (
+    complete_crash,
     fleet_arguments,
     revision_option,
     vm_option,
 )
 from bhyvesim.cli.session import Session
-from bhyvesim.cli.subject import is_dump_file, read_dump_file
+from bhyvesim.cli.subject import MAX_DIGITS, is_dump_file, read_dump_file
 from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import UsageError
-from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.lint.review import by_place, review
 from bhyvesim.lint.room import Room
-from bhyvesim.lint.rules import RULES, Severity
-from bhyvesim.report import findings
+from bhyvesim.lint.rules import Severity
+from bhyvesim.report import findings, words
 from bhyvesim.report.explain import explain_lines, explained
 from bhyvesim.report.fit import paragraph
 from bhyvesim.report.model import document
 from bhyvesim.store.dumps import read_crash
+from bhyvesim.units import shorten
 
 _LEVELS = {"note": 1, "warning": 2, "error": 3, "never": 4}
 
@@ -66,7 +68,6 @@ def check(
     room = room_for(session)
     reviews = [(vm, _review(vm, room)) for vm in fleet.vms]
     found = [located for _, locateds in reviews for located in locateds]
-    report_unread(session, fleet)
     text = ""
     if fmt == "json":
         unread = [(unread.source, str(unread.error)) for unread in fleet.unread]
@@ -85,9 +86,8 @@ def check(
         together = together_short(fleet, room)
         unread_files = [unread.source for unread in fleet.unread]
         session.emit(findings.fleet(rows, unread_files, together), "plain" if fmt else None)
+    report_unread(session, fleet)
     if fleet.unread:
-        total = len(fleet.vms) + len(fleet.unread)
-        session.warn(f"{len(fleet.unread)} of {total} files could not be read")
         return 2
     worst = max((located.finding.severity for located in found), default=Severity.NOTE)
     return 1 if found and worst >= _LEVELS[fail_on] else 0
@@ -109,27 +109,41 @@ def _review(vm: Subject, room: Room | None) -> list[findings.Located]:
     return located
 
 
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Words, and the ids of crashes."""
+    known = [
+        CompletionItem(word, help=about)
+        for word, about in words.every_word()
+        if word.startswith(incomplete)
+    ]
+    prefix = "crash:" if incomplete.startswith("crash:") else ""
+    return complete_crash(ctx, param, incomplete, prefix) + known
+
+
 @click.command()
-@click.argument("subject", metavar="[CRASH|CODE]", required=False)
+@click.argument("subject", metavar="[WORD|CRASH|FILE]", required=False, shell_complete=_complete)
 @click.option("--format", "fmt", type=click.Choice(("plain", "json")))
 @vm_option
 @revision_option
 @click.pass_obj
 def explain(session: Session, subject: str | None, fmt: str | None) -> None:
-    """Explain a panic with the numbers of its case, or a code of 'check'.
+    """Explain a panic with the numbers of its case, or a word of an output.
 
-    A CODE is one that 'check' prints, or revision-14042 and the like. CRASH is the id of
-    a crash dump; without one, the last of the VM is meant, or the last there is.
+    A WORD is a code of 'check' (BV101), a panic's letter (A), a word of 'matrix', 'fsck' or
+    'explore' (lost, drift, hang), an errno, or the number of a revision or bug (14042). CRASH
+    is the id of a crash dump, crash:ID where that is a revision's number too; without one, the
+    last of the VM is meant, or the last there is. A FILE with a dump has a slash in its name,
+    or ends in .dump.
     """
-    if subject is not None and is_dump_file(subject):
+    if subject is not None and is_dump_file(subject) and not words.explained(subject):
         _tell(fmt, read_dump_file(subject), None)
         return
-    if subject is not None and not subject.isdigit():
-        _explain_code(subject, fmt)
+    if subject is not None and not _is_crash(subject):
+        _explain_word(subject, fmt)
         return
     with session.store.reading() as transaction:
         if subject is not None:
-            row = transaction.crash(int(subject[:20]))
+            row = transaction.crash(int(subject.removeprefix("crash:")))
         elif session.vm is not None:
             if all(row.vm != session.vm for row in transaction.crashes()):
                 transaction.crash()
@@ -141,6 +155,17 @@ def explain(session: Session, subject: str | None, fmt: str | None) -> None:
     _tell(fmt, dump, row.id)
 
 
+def _is_crash(subject: str) -> bool:
+    """Whether *subject* is a dump's id, alone or after ``crash:``, and no revision's number."""
+    number = subject.removeprefix("crash:")
+    is_number = number.isascii() and number.isdigit()
+    if number != subject and not is_number:
+        raise UsageError(f"{shorten(subject)} is no crash: expected crash: and its id")
+    if is_number and len(number) > MAX_DIGITS:
+        raise UsageError(f"{shorten(number)} is too large for an id: expected a crash's")
+    return is_number and (number != subject or not words.explained(subject))
+
+
 def _tell(fmt: str | None, dump: CrashDump, number: int | None) -> None:
     if fmt == "json":
         sys.stdout.write(document(explained(dump, number)))
@@ -148,16 +173,26 @@ def _tell(fmt: str | None, dump: CrashDump, number: int | None) -> None:
         write(lambda width: explain_lines(dump, number, width), fmt)
 
 
-def _explain_code(code: str, fmt: str | None) -> None:
-    revision = REVISIONS.get(code.removeprefix("revision-"))
-    if revision is not None:
-        known = f"revision {revision.name} ({revision.date}): {revision.summary}"
-        told = (known, f"known: {revision.known}")
-        write(lambda width: [line for text in told for line in paragraph(text, width)], fmt)
-        return
-    rule = RULES.get(code.upper())
-    if rule is None:
-        known = ", ".join(RULES)
-        raise UsageError(f"{code[:40]!r} explains nothing: expected a crash id, or one of {known}")
-    head = f"{rule.code} ({rule.name}): {rule.summary}"
-    write(lambda w: [*paragraph(head, w), "", *paragraph(rule.why, min(w or 78, 78))], fmt)
+def _explain_word(word: str, fmt: str | None) -> None:
+    told = words.explained(word)
+    if not told:
+        from difflib import get_close_matches
+
+        known = [name for name, _ in words.every_word()]
+        near = get_close_matches(word[:40].upper(), [name.upper() for name in known], n=1)
+        meant = [name for name in known if near and name.upper() == near[0]]
+        hint = f"; did you mean {meant[0]!r}?" if meant else ""
+        raise UsageError(
+            f"{shorten(word)} explains nothing: expected a crash id, a file with a dump, or a word "
+            f"of an output such as A, lost, BV101 or 14042{hint}"
+        )
+
+    def lines(width: int | None) -> list[str]:
+        found = paragraph(told[0], width)
+        for part in told[1:]:
+            found.append("")
+            for line in part.split("\n"):
+                found += paragraph(line, min(width or 78, 78))
+        return found
+
+    write(lines, fmt)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from bhyvesim.cli.commands.lifecycle import perform
-from bhyvesim.cli.params import ADDRESS, NUMBER, SIZE, format_option, revision_option, vm_option
+from bhyvesim.cli.params import ADDRESS, NUMBER, SIZE, format_option, revision_option, vm_named
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import BadValue
 from bhyvesim.kernel.gpt.access import Access
@@ -39,7 +39,7 @@ def _check_where(gpa: int | None, segid: int | None, segoff: int | None) -> None
 @click.command()
 @_where
 @click.option("--len", "length", type=SIZE, default="64", help="How many bytes. [default: 64]")
-@vm_option
+@vm_named
 @format_option
 @revision_option
 @click.pass_obj
@@ -71,7 +71,7 @@ def peek(
 @click.option(
     "--size", type=click.IntRange(1, 8), default=8, help="How many bytes it has. [default: 8]"
 )
-@vm_option
+@vm_named
 @revision_option
 @click.pass_obj
 def poke(
@@ -99,7 +99,7 @@ def poke(
 @_where
 @click.option("--len", "length", type=SIZE, required=True, help="How many bytes.")
 @click.option("--byte", type=NUMBER, default="0", help="Their value, 0 to 255. [default: 0]")
-@vm_option
+@vm_named
 @revision_option
 @click.pass_obj
 def fill(

@@ -11,10 +11,7 @@ import click
 from bhyvesim.cli.files import write_whole
 from bhyvesim.cli.group import Group
 from bhyvesim.cli.pages import write
-from bhyvesim.cli.params import (
-    format_option,
-    revision_option,
-)
+from bhyvesim.cli.params import complete_crash, format_option, revision_option
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.cli.streams import colour_is_asked_for
 from bhyvesim.cli.subject import crash_dump, read_dump_file
@@ -48,7 +45,7 @@ def list_crashes(session: Session, fmt: Format | None) -> None:
 
 
 @crash.command("show")
-@click.argument("which", metavar="[ID|FILE]", required=False)
+@click.argument("which", metavar="[ID|FILE]", required=False, shell_complete=complete_crash)
 @click.option(
     "--format",
     "fmt",
@@ -89,7 +86,7 @@ def _screen(crash: layouts.Crash, number: int | None, width: int | None) -> list
 
 
 @crash.command("export")
-@click.argument("which", metavar="ID")
+@click.argument("which", metavar="ID", shell_complete=complete_crash)
 @click.option("-o", "--output", metavar="FILE", required=True, help="The file to write.")
 @revision_option
 @click.pass_obj
@@ -121,7 +118,9 @@ def import_dumps(session: Session, files: tuple[str, ...]) -> None:
 
 
 @crash.command("rm")
-@click.argument("ids", metavar="ID...", type=int, nargs=-1, required=True)
+@click.argument(
+    "ids", metavar="ID...", type=int, nargs=-1, required=True, shell_complete=complete_crash
+)
 @click.pass_obj
 def remove(session: Session, ids: tuple[int, ...]) -> None:
     """Remove crash dumps. One that a VM ended with stays until the VM is destroyed."""

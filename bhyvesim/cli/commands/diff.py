@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import CompletionItem
 
 from bhyvesim.cli.pages import show
-from bhyvesim.cli.params import format_option, revision_option, vm_option
+from bhyvesim.cli.params import (
+    complete_crash,
+    complete_revisions,
+    complete_vm,
+    format_option,
+    revision_option,
+    vm_option,
+)
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.cli.subject import Subject, of_machine, subject, subject_of
 from bhyvesim.errors import Refused
@@ -13,12 +21,23 @@ from bhyvesim.kernel.look.changes import changes
 from bhyvesim.report.diff import difference
 
 
+def _complete_side(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """VMs, and crash:ID of the dumps."""
+    return [
+        *complete_vm(ctx, param, incomplete),
+        *complete_crash(ctx, param, incomplete, "crash:"),
+    ]
+
+
 @click.command()
-@click.argument("one", metavar="[A]", required=False)
-@click.argument("other", metavar="[B]", required=False)
+@click.argument("one", metavar="[A]", required=False, shell_complete=_complete_side)
+@click.argument("other", metavar="[B]", required=False, shell_complete=_complete_side)
 @click.option(
     "--on",
     metavar="REVISION,REVISION",
+    shell_complete=complete_revisions,
     help="Run the VM's events on two kernels, and compare after each step.",
 )
 @vm_option

@@ -12,6 +12,7 @@ from bhyvesim.cli.interrupted import kept, left_in
 from bhyvesim.cli.params import (
     REVISION,
     Parsed,
+    complete_revisions,
     format_option,
     revision_option,
     workers_of,
@@ -56,6 +57,7 @@ def _two(text: str) -> tuple[str, str]:
 @click.option(
     "--compare",
     metavar="R,R",
+    shell_complete=complete_revisions,
     type=Parsed("R,R", _two),
     help="Look for what two kernels do differently.",
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bhyvesim.cli.pages import show
-from bhyvesim.cli.params import ADDRESS, format_option, revision_option, vm_option
+from bhyvesim.cli.params import ADDRESS, format_option, revision_option, vm_named
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.host.event import KEPT_EVENTS
 
@@ -29,7 +29,7 @@ _NAMES = {"pte": int, "before": int, "table": int, "event": int, "step": int, "f
     default=KEPT_EVENTS,
     help=f"How many events --prune keeps. [default: {KEPT_EVENTS}]",
 )
-@vm_option
+@vm_named
 @format_option
 @click.pass_obj
 def log(session: Session, prune: bool, keep: int, fmt: Format | None) -> None:
@@ -49,7 +49,7 @@ def log(session: Session, prune: bool, keep: int, fmt: Format | None) -> None:
 
 
 @click.command()
-@vm_option
+@vm_named
 @click.pass_obj
 def undo(session: Session) -> None:
     """Take the last event of a VM back.
@@ -77,6 +77,7 @@ def undo(session: Session) -> None:
 
 
 @click.command()
+@vm_named
 @click.argument("gpa", metavar="GPA", type=ADDRESS)
 @click.option("--all", "everything", is_flag=True, help=f"All changes, not the last {_SHOWN}.")
 @click.option(
@@ -84,7 +85,6 @@ def undo(session: Session) -> None:
     metavar="PREDICATE",
     help="Begin with the newest change that made it so, as in 'pte == 0'.",
 )
-@vm_option
 @format_option
 @revision_option
 @click.pass_obj

@@ -15,11 +15,6 @@ from bhyvesim.config.importers.kinds import KINDS
 from bhyvesim.errors import UsageError
 
 
-def _set_verbose(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
-    session = ctx.ensure_object(Session)
-    session.verbose = session.verbose or wanted
-
-
 @click.command("import")
 @click.argument(
     "sources", metavar="FILES-OR-FOLDERS...", type=click.Path(), nargs=-1, required=True
@@ -44,13 +39,6 @@ def _set_verbose(ctx: click.Context, param: click.Parameter, wanted: bool) -> No
     "--scenario", metavar="FILE", help="Of a crash: a new file, a scenario over all revisions."
 )
 @click.option("--check", is_flag=True, help="Review what was read, as 'bhyvesim check' does.")
-@click.option(
-    "--verbose",
-    is_flag=True,
-    expose_value=False,
-    callback=_set_verbose,
-    help="List the settings that have no meaning here.",
-)
 @vm_option
 @format_option
 @click.pass_obj
@@ -78,6 +66,8 @@ def import_vm(
     head: which known cause it is, what had to be assumed, on which kernels the VM is safe,
     what to do. Exit status 1 when the panic is not known, or nothing tells of the VM's
     memory, or the VM does not come to it when it is run.
+
+    With --verbose the settings that have no meaning here are listed too.
 
     Of several files, a folder, or with --check, a table tells what became of each. Exit
     status 2 when a file could not be read; else, with --check, 1 for warnings and errors.

@@ -15,9 +15,12 @@ from bhyvesim.cli.params import (
     ADDRESS,
     REVISION,
     SIZE,
+    complete_vm,
     dry_run_option,
     format_option,
     revision_option,
+    same_name,
+    vm_named,
     vm_option,
 )
 from bhyvesim.cli.session import Format, Session
@@ -38,13 +41,8 @@ _SHOWN = 3  # of warnings that are alike
 
 
 @click.command()
-@click.option(
-    "--config",
-    metavar="FILE",
-    type=click.Path(),
-    required=True,
-    help="The VM's YAML file; - is stdin.",
-)
+@click.argument("file", metavar="[FILE]", type=click.Path(), required=False)
+@click.option("--config", metavar="FILE", type=click.Path(), help="The same as FILE.")
 @click.option("--gpt", type=REVISION, help="The kernel revision, whatever FILE says.")
 @click.option("--replace", is_flag=True, help="Destroy the VM of that name first, if there is one.")
 @dry_run_option
@@ -53,15 +51,27 @@ _SHOWN = 3  # of warnings that are alike
 @revision_option
 @click.pass_obj
 def create(
-    session: Session, config: str, gpt: str | None, replace: bool, fmt: Format | None
+    session: Session,
+    file: str | None,
+    config: str | None,
+    gpt: str | None,
+    replace: bool,
+    fmt: Format | None,
 ) -> None:
     """Allocate, map and boot a VM from its description.
 
-    --vm names it otherwise than the file does.
+    FILE is YAML; - is standard input. --vm names the VM otherwise than FILE does.
     """
     from bhyvesim.cli.files import read_vm_file
 
-    spec = read_vm_file(config, session.vm)
+    if file is not None and config not in (None, file):
+        raise click.UsageError("FILE together with another --config: expected one description")
+    path = config if file is None else file
+    if path is None:
+        raise click.UsageError(
+            "missing FILE: expected a description of a VM; 'bhyvesim config init' makes one"
+        )
+    spec = read_vm_file(path, session.vm)
     if gpt is not None:
         spec = dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, gpt=gpt))
     created = session.host.create(spec, replace=replace)
@@ -72,7 +82,7 @@ def create(
 
 @click.command()
 @dry_run_option
-@vm_option
+@vm_named
 @format_option
 @revision_option
 @click.pass_obj
@@ -90,7 +100,7 @@ def reboot(session: Session, fmt: Format | None) -> None:
 
 @click.command()
 @dry_run_option
-@vm_option
+@vm_named
 @revision_option
 @click.pass_obj
 def pause(session: Session) -> None:
@@ -103,7 +113,7 @@ def pause(session: Session) -> None:
 
 @click.command()
 @dry_run_option
-@vm_option
+@vm_named
 @revision_option
 @click.pass_obj
 def resume(session: Session) -> None:
@@ -117,7 +127,7 @@ def say_paused(session: Session, word: str, name: str) -> None:
         session.host.pause(name)
     else:
         session.host.resume(name)
-    session.note(f"{word}d {name}")
+    session.note(session.did(f"{word} {name}", f"{word}d {name}"))
 
 
 @click.command()
@@ -130,7 +140,7 @@ def say_paused(session: Session, word: str, name: str) -> None:
     default="vcpu",
     help="Who: a vCPU, through the tables; a device, by holds. [default: vcpu]",
 )
-@vm_option
+@vm_named
 @format_option
 @revision_option
 @click.pass_obj
@@ -161,7 +171,7 @@ def _check_holder(prot: int, by: str) -> None:
 @click.command()
 @click.option("--gpa", type=ADDRESS, required=True, help="Guest-physical address.")
 @click.option("--access", "prot", type=ACCESS, default="rw", help="r, w, x. [default: rw]")
-@vm_option
+@vm_named
 @format_option
 @revision_option
 @click.pass_obj
@@ -179,9 +189,9 @@ def hold(session: Session, gpa: int, prot: int, fmt: Format | None) -> int:
 
 
 @click.command()
+@vm_named
 @click.argument("hold_id", metavar="ID", type=int)
 @click.option("--clean", is_flag=True, help="Nothing was written: do not mark the page dirty.")
-@vm_option
 @revision_option
 @click.pass_obj
 def release(session: Session, hold_id: int, clean: bool) -> None:
@@ -192,6 +202,7 @@ def release(session: Session, hold_id: int, clean: bool) -> None:
 
 
 @click.command()
+@click.argument("names", metavar="[NAME...]", nargs=-1, shell_complete=complete_vm)
 @click.option("--all", "everything", is_flag=True, help="Every VM there is.")
 @click.option(
     "--force", is_flag=True, help="Forget the VM, whatever is wrong with it; ask no kernel."
@@ -201,21 +212,27 @@ def release(session: Session, hold_id: int, clean: bool) -> None:
 @format_option
 @revision_option
 @click.pass_obj
-def destroy(session: Session, everything: bool, force: bool, fmt: Format | None) -> int:
+def destroy(
+    session: Session, names: tuple[str, ...], everything: bool, force: bool, fmt: Format | None
+) -> int:
     """Destroy a VM as the kernel does, and check that nothing leaked.
 
     Crash dumps stay. A VM that has panicked or hung is only forgotten: its kernel is gone.
     """
 
-    if everything and session.vm is not None:
-        raise click.UsageError("--all and --vm exclude each other")
+    if everything and (names or session.vm is not None):
+        raise click.UsageError("--all together with a VM: expected one of the two")
     host = session.host
+    meant = host.names() if everything else _meant(session, names)
     if force:
-        for name in host.names() if everything else [session.which()]:
-            host.forget(name)
-            session.note(f"forgot {name}: what its kernel would have done is not known")
+        for name in meant:
+            if not session.dry_run:
+                host.forget(name)
+            forgot = session.did("forget", "forgot")
+            session.note(f"{forgot} {name}: what its kernel would have done is not known")
         return 0
-    outcomes = host.destroy_all() if everything else [host.destroy(session.which())]
+    several = everything or len(meant) > 1
+    outcomes = host.destroy_all(meant) if several else [host.destroy(*meant)]
     status = 0
     for outcome in outcomes:
         if outcome.stopped is not None:
@@ -226,6 +243,19 @@ def destroy(session: Session, everything: bool, force: bool, fmt: Format | None)
     if fmt is not None:
         session.emit(layouts.destroyed(outcomes), fmt)
     return status
+
+
+def _meant(session: Session, names: tuple[str, ...]) -> list[str]:
+    """The VMs *names*, each once, or the one that is meant; all of them are there."""
+    if not names:
+        return [session.which()]
+    for name in names:
+        same_name(session, name)
+    meant = []
+    for name in dict.fromkeys(names):
+        session.vm = name
+        meant.append(session.which())
+    return meant
 
 
 def say_stopped(session: Session, stopped: HostStopped) -> None:
@@ -301,8 +331,9 @@ def say_created(session: Session, created: Created) -> None:
     spec, booted = created.spec, created.booted
     build = build_name(spec.kernel.debug)
     session.note(
-        f"created {spec.name}: {format_size(spec.memory)} on kernel {spec.kernel.gpt} {build}, "
-        f"{spec.npt.upper()}; the guest touched {booted.accessed} pages"
+        f"{session.did('create', 'created')} {spec.name}: {format_size(spec.memory)} on kernel "
+        f"{spec.kernel.gpt} {build}, {spec.npt.upper()}; the guest "
+        f"{session.did('touch', 'touched')} {booted.accessed} pages"
     )
     for slot, m in enumerate(spec.mappings):
         session.detail(
@@ -317,7 +348,8 @@ def say_rebooted(session: Session, outcome: Rebooted) -> None:
     say_warnings(session, outcome.warnings)
     rebooted = outcome.result
     session.note(
-        f"rebooted {outcome.spec.name}: the guest touched {rebooted.booted.accessed} pages"
+        f"{session.did('reboot', 'rebooted')} {outcome.spec.name}: the guest "
+        f"{session.did('touch', 'touched')} {rebooted.booted.accessed} pages"
     )
     session.detail(
         f"{rebooted.booted.mapped} PTEs newly set, {rebooted.present} pages mapped, "
@@ -358,14 +390,17 @@ def say_lost(session: Session, lost: Iterable[tuple[int, int]]) -> None:
 def say_destroyed(session: Session, outcome: Destroyed) -> int:
     """What came of a destroy; returns the exit status."""
     say_warnings(session, outcome.warnings)
-    name = outcome.name
+    name, destroyed = outcome.name, session.did("destroy", "destroyed")
     if outcome.ended is not None:
-        session.note(f"destroyed {name}, which had {outcome.ended}; its crash dump stays")
+        stays = session.did("stay", "stays")
+        session.note(f"{destroyed} {name}, which had {outcome.ended}; its crash dump {stays}")
     elif outcome.leaked:
-        session.warn(f"warning: destroying {name} leaked {outcome.leaked} page tables")
+        leaked = session.did("leak", "leaked")
+        session.warn(f"warning: destroying {name} {leaked} {outcome.leaked} page tables")
         return 1
     else:
-        session.note(f"destroyed {name}: no table, page or segment leaked")
+        leaks = session.did("leak", "leaked")
+        session.note(f"{destroyed} {name}: no table, page or segment {leaks}")
     return 0
 
 

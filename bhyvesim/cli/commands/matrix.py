@@ -67,10 +67,10 @@ def matrix(
         report = layouts.one_vm(judged[0].source, judged[0].verdicts, cpu_taken=taken, room=room)
     else:
         report = layouts.fleet(judged, cpu_taken=taken, room=room)
-    report_unread(session, fleet)
     session.emit(report, fmt)
+    _say_what_to_ask(session, judged)
+    report_unread(session, fleet)
     if fleet.unread:
-        session.warn(f"{len(fleet.unread)} of {len(judged)} files could not be read")
         return 2
     counted = [v for j in judged for v in j.verdicts if new is None or v.kernel.gpt == new]
     return 1 if fail_on_unsafe and not all(v.safe for v in counted) else 0
@@ -88,6 +88,16 @@ def _room(session: Session, fleet: Fleet) -> list[str]:
             told += [f"{vm.source}: {f.message}." for f in found if f.severity > Severity.NOTE]
     together = together_short(fleet, room)
     return told if together is None else [*told, together]
+
+
+def _say_what_to_ask(session: Session, judged: list[layouts.Judged]) -> None:
+    from bhyvesim.report.words import asked
+
+    found = [verdict for one in judged for verdict in one.verdicts]
+    words = asked((v.outcome for v in found), drift=any(v.drift for v in found))
+    if words:
+        ask = ", ".join(f"'explain {word}'" for word in words)
+        session.note(f"what the words mean: {ask}")
 
 
 def _kernels(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bhyvesim.cli.commands.lifecycle import perform
-from bhyvesim.cli.params import ACCESS, ADDRESS, SIZE, revision_option, vm_option
+from bhyvesim.cli.params import ACCESS, ADDRESS, SIZE, revision_option, vm_named
 from bhyvesim.cli.session import Session
 from bhyvesim.ops.ioctls import AllocMemseg, MmapMemseg, MunmapMemseg
 from bhyvesim.prot import format_prot
@@ -13,11 +13,11 @@ from bhyvesim.units import format_size
 
 
 @click.command("alloc-memseg")
+@vm_named
 @click.argument("segid", metavar="ID", type=int)
 @click.option("--size", type=SIZE, required=True, help="How many bytes.")
 @click.option("--name", default="", help="A name makes it device memory. [default: sysmem]")
 @click.option("--host-pfn", type=ADDRESS, help="Its first host page frame. [default: the next]")
-@vm_option
 @revision_option
 @click.pass_obj
 def alloc_memseg(session: Session, segid: int, size: int, name: str, host_pfn: int | None) -> None:
@@ -34,7 +34,7 @@ def alloc_memseg(session: Session, segid: int, size: int, name: str, host_pfn: i
 @click.option("--len", "length", type=SIZE, required=True, help="How many bytes.")
 @click.option("--prot", type=ACCESS, default="rwx", help="r, w, x together. [default: rwx]")
 @click.option("--wired", is_flag=True, help="Put all its pages in the tables at once.")
-@vm_option
+@vm_named
 @revision_option
 @click.pass_obj
 def map_memseg(
@@ -51,7 +51,7 @@ def map_memseg(
 @click.command()
 @click.option("--gpa", type=ADDRESS, required=True, help="Where the memmap begins.")
 @click.option("--len", "length", type=SIZE, required=True, help="Its length, exactly.")
-@vm_option
+@vm_named
 @revision_option
 @click.pass_obj
 def unmap(session: Session, gpa: int, length: int) -> None:

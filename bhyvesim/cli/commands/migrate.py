@@ -10,11 +10,10 @@ from bhyvesim.cli.commands.lifecycle import say_warnings
 from bhyvesim.cli.pages import show
 from bhyvesim.cli.params import (
     REVISION,
-    complete_vm,
     dry_run_option,
     format_option,
     revision_option,
-    vm_option,
+    vm_named,
 )
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import BadValue
@@ -44,23 +43,8 @@ _HELP = "\n\n".join(
 )
 
 
-def _set_vm(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    session = ctx.ensure_object(Session)
-    if value is not None:
-        if session.vm is not None:
-            raise click.UsageError("--vm and VM name the same: expected one of the two")
-        session.vm = value
-
-
 @click.command(help=_HELP)
-@click.argument(
-    "name",
-    metavar="[VM]",
-    required=False,
-    expose_value=False,
-    shell_complete=complete_vm,
-    callback=_set_vm,
-)
+@vm_named
 @click.option("--to", metavar="NAME", required=True, help="What the VM is called afterwards.")
 @click.option("--gpt", type=REVISION, help="The target's kernel. [default: the source's]")
 @click.option(
@@ -108,7 +92,6 @@ def _set_vm(ctx: click.Context, param: click.Parameter, value: str | None) -> No
 @click.option("--seed", type=int, default=Plan.seed, help=f"For the writes. [default: {Plan.seed}]")
 @click.option("--keep", is_flag=True, help="Let the source stay as it is; a copy of it moves.")
 @dry_run_option
-@vm_option
 @format_option
 @revision_option
 @click.pass_obj
@@ -132,7 +115,9 @@ def migrate(
     say_warnings(session, migrated.warnings)
     show(page(migrated, rehearsed), fmt)
     stays = "stays as it was" if keep else "is gone"
-    session.note(f"migrated {migrated.source.name}, which {stays}, to {to}")
+    name = migrated.source.name
+    done = f"migrated {name}, which {stays}, to {to}"
+    session.note(session.did(f"migrate {name} to {to}", done))
     if migrated.leaked:
         session.warn(f"warning: the end of {migrated.source.name} leaked {migrated.leaked} tables")
     came = migrated.rehearsed

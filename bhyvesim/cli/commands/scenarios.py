@@ -29,13 +29,16 @@ from bhyvesim.scenario.cell import run_cell
 from bhyvesim.scenario.discover import looks_like_a_scenario
 from bhyvesim.scenario.many import run_cells
 from bhyvesim.scenario.model import CellResult, Scenario
+from bhyvesim.text import clean
 from bhyvesim.workers import WorkerDied
 
 
 @click.command()
-@click.argument("paths", metavar="FILES-OR-FOLDERS...", type=click.Path(), nargs=-1, required=True)
+@click.argument("paths", metavar="[FILES-OR-FOLDERS...]", type=click.Path(), nargs=-1)
 @workers_options
 @click.option("-k", "words", metavar="TEXT", help="Only cells whose file, title or name has TEXT.")
+@click.option("--list", "listing", is_flag=True, help="Name the cells, and run none.")
+@click.option("--last-failed", is_flag=True, help="Only cells that failed when last run.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 @click.option(
     "--timeout",
@@ -54,6 +57,8 @@ def run(
     jobs: int | None,
     dask: str | None,
     words: str | None,
+    listing: bool,
+    last_failed: bool,
     fail_fast: bool,
     timeout: float,
     junit: str | None,
@@ -63,12 +68,25 @@ def run(
 
     A folder stands for the scenarios in it, at any depth. Exit status: 0 when all
     expectations were met, 1 when some were not, 2 for files that are wrong, and where a
-    cell did not end in time: what would have come of it is not known.
+    cell did not end in time: what would have come of it is not known. Which cells failed
+    is remembered in the state folder, for --last-failed; it needs no FILES then.
     """
+    from bhyvesim.cli.failed import LastFailed
     from bhyvesim.config.scenario.sources import Sources
 
-    scenarios = [Sources(read_bytes).load(path) for path in find_scenarios(paths)]
+    remembered = LastFailed(session.store.folder)
+    if not paths and not last_failed:
+        raise click.UsageError("missing FILES-OR-FOLDERS: expected scenarios")
+    found = find_scenarios(paths or remembered.files())
+    scenarios = [Sources(read_bytes).load(path) for path in found]
     selected = _select(scenarios, words)
+    if last_failed:
+        selected = [(i, j) for i, j in selected if remembered.has(*_cell(scenarios, i, j))]
+        if not selected:
+            raise UsageError("none of these cells is remembered as failed: run them all")
+    if listing:
+        _list(scenarios, selected)
+        return 0
     results: list[CellResult] = []
     stopped: BaseException | None = None
     try:
@@ -81,6 +99,10 @@ def run(
         stopped = error
     results.sort(key=lambda result: (result.scenario, result.cell))
     _report(session, scenarios, results, fmt)
+    for result in results:
+        cell = _cell(scenarios, result.scenario, result.cell)
+        remembered.note(*cell, failed=not result.passed)
+    remembered.keep(session)
     if junit is not None:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(session.now_ns() // 10**9))
         write_text(junit, layouts.junit(scenarios, results, moment), new=False)
@@ -88,7 +110,7 @@ def run(
     failed = sum(not result.passed for result in results) - overdue
     late = f", {overdue} did not end" if overdue else ""
     cut = f", {len(selected) - len(results)} not run" if len(results) < len(selected) else ""
-    session.warn(f"{len(results)} cells, {failed} failed{late}{cut}")
+    session.note(f"{len(results)} cells, {failed} failed{late}{cut}")
     if stopped is not None:
         raise stopped
     return 2 if overdue else 1 if failed else 0
@@ -127,6 +149,16 @@ def _select(scenarios: list[Scenario], words: str | None) -> list[tuple[int, int
     if not selected:
         raise UsageError(f"-k {words!r} selects no cell: expected part of a file, title or name")
     return selected
+
+
+def _cell(scenarios: list[Scenario], index: int, cell: int) -> tuple[str, str]:
+    """The file of a cell, and its name there."""
+    return scenarios[index].source, scenarios[index].cells[cell].name
+
+
+def _list(scenarios: list[Scenario], selected: list[tuple[int, int]]) -> None:
+    for i, j in selected:
+        sys.stdout.write(f"{clean(scenarios[i].full_name(scenarios[i].cells[j]))}\n")
 
 
 def _results(

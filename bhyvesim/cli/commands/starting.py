@@ -8,6 +8,7 @@ import click
 
 from bhyvesim.cli.files import write_text
 from bhyvesim.cli.group import Group
+from bhyvesim.cli.shells import SHELLS
 from bhyvesim.kernel.revisions import NEWEST, REVISIONS
 
 STARTER = f"""\
@@ -61,16 +62,10 @@ def init(file: str | None, output: str | None) -> None:
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
-@click.pass_context
-def completion(ctx: click.Context, shell: str) -> None:
+@click.argument("shell", type=click.Choice(tuple(SHELLS)))
+def completion(shell: str) -> None:
     """Print the completion script of a shell, to be sourced by its start-up file.
 
-    Completes commands, options (bhyvectl's too), VM names, revisions and files.
+    Completes commands, options (bhyvectl's too), VMs, crashes, revisions, codes, probes, files.
     """
-    from click.shell_completion import get_completion_class
-
-    script = get_completion_class(shell)
-    assert script is not None
-    root = ctx.find_root()
-    sys.stdout.write(script(root.command, {}, "bhyvesim", "_BHYVESIM_COMPLETE").source() + "\n")
+    sys.stdout.write(SHELLS[shell].script)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 import click
+from click.shell_completion import CompletionItem
 
 from bhyvesim.cli.pages import fitting, write
 from bhyvesim.cli.params import REVISION, Parsed, revision_option, vm_option
@@ -18,7 +19,7 @@ from bhyvesim.kernel.revisions import NEWEST, REVISIONS
 from bhyvesim.report import trace as layouts
 from bhyvesim.report.perfetto import Perfetto
 from bhyvesim.trace.aggregate import Aggregation, Count, Lquantize, Quantize
-from bhyvesim.trace.probe import Description, Probe, describe, names_of, probes
+from bhyvesim.trace.probe import PROVIDER, Description, Probe, describe, names_of, probes
 from bhyvesim.trace.select import Selection
 from bhyvesim.units import shorten
 
@@ -32,12 +33,34 @@ _TRACED = (
 _FORMATS = ("plain", "jsonl", "perfetto", "replay")
 
 
+def _complete_probe(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """``function:name``; with more colons than one, module and provider as well."""
+    fields = max(2, min(4, incomplete.count(":") + 1))
+    if incomplete.startswith(f"{PROVIDER}:"):
+        fields = 4
+    named = {":".join(p.fields[-fields:]): str(p.function) for p in _probes(tuple(REVISIONS))}
+    return [
+        CompletionItem(name, help=prototype)
+        for name, prototype in named.items()
+        if name.startswith(incomplete)
+    ]
+
+
+def _complete_traced(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in _TRACED if name.startswith(incomplete)]
+
+
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.option(
     "-n",
     "texts",
     metavar="PROBE",
     multiple=True,
+    shell_complete=_complete_probe,
     help="'provider:module:function:name /predicate/'; may repeat.",
 )
 @click.option("-l", "listing", is_flag=True, help="List the probes, with their C signatures.")
@@ -61,7 +84,13 @@ _FORMATS = ("plain", "jsonl", "perfetto", "replay")
 )
 @vm_option
 @revision_option
-@click.argument("command", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED)
+@click.argument(
+    "command",
+    metavar="COMMAND...",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    shell_complete=_complete_traced,
+)
 @click.pass_context
 def trace(
     ctx: click.Context,

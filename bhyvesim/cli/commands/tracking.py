@@ -12,7 +12,7 @@ from bhyvesim.cli.params import (
     SIZE,
     format_option,
     revision_option,
-    vm_option,
+    vm_named,
 )
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.kernel.npt import DIRTY_WORDS, NptResult
@@ -30,7 +30,7 @@ from bhyvesim.report import contents as layouts
     default="get",
     help="get, set or reset the bits. [default: get]",
 )
-@vm_option
+@vm_named
 @format_option
 @revision_option
 @click.pass_obj
@@ -56,7 +56,7 @@ def dirty(session: Session, gpa: int, length: int, word: str, fmt: Format | None
     help="The raw number, or names: 'GET_DIRTY|BITMAP_OUT'.",
 )
 @click.option("--bitmap", type=BITMAP, help="In hex, the first byte first; with BITMAP_IN.")
-@vm_option
+@vm_named
 @format_option
 @revision_option
 @click.pass_obj
@@ -77,7 +77,7 @@ def npt(
 @click.command("track-dirty")
 @click.option("--gpa", type=ADDRESS, required=True, help="Where the range begins.")
 @click.option("--len", "length", type=SIZE, required=True, help="How many bytes, at most 1G.")
-@vm_option
+@vm_named
 @format_option
 @revision_option
 @click.pass_obj

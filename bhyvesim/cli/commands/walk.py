@@ -11,8 +11,8 @@ from bhyvesim.cli.subject import subject
 
 
 @click.command()
-@click.argument("gpa", metavar="GPA", type=ADDRESS)
 @subject_options
+@click.argument("gpa", metavar="GPA", type=ADDRESS)
 @format_option
 @revision_option
 @click.pass_obj
