@@ -104,9 +104,7 @@ def crash_dump(session: Session, which: str | None) -> tuple[CrashDump, int | No
     if which is not None and is_dump_file(which):
         return read_dump_file(which), None
     number = None if which is None else which.removeprefix("crash:")
-    if number is not None and not (
-        number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS
-    ):
+    if number is not None and not is_id(number):
         raise UsageError(
             f"{shorten(number)} is no crash: expected an id, or a file such as ./7.dump"
         )
@@ -115,6 +113,11 @@ def crash_dump(session: Session, which: str | None) -> tuple[CrashDump, int | No
     with session.store.reading() as transaction:
         row = transaction.crash(None if number is None else int(number))
         return read_crash(transaction, row), row.id
+
+
+def is_id(word: str) -> bool:
+    """Whether *word* can be a crash's id: digits of ASCII, not endlessly many."""
+    return word.isascii() and word.isdigit() and len(word) <= MAX_DIGITS
 
 
 def is_dump_file(which: str) -> bool:

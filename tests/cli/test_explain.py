@@ -169,3 +169,12 @@ def test_numbers_that_are_none_elsewhere(cli, word):
     for argv in (("crash", "show"), ("gpt", "--crash"), ("crash", "rm"), ("release",)):
         status, out, err = cli(*argv, word)
         assert (status in (1, 2), out, err.count("\n")) == (True, "", 1), argv
+
+
+def test_only_digits_of_ascii_are_an_id(cli, config):
+    cli("create", config("testvm-13932"))
+    cli("reboot")
+    cli("destroy")
+    for word in ("١", "+1", "-1"):
+        assert cli("crash", "rm", "--", word).status == 2
+    assert cli("crash", "rm", "1").status == 0

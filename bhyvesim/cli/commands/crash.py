@@ -11,15 +11,22 @@ import click
 from bhyvesim.cli.files import write_whole
 from bhyvesim.cli.group import Group
 from bhyvesim.cli.pages import write
-from bhyvesim.cli.params import complete_crash, format_option, revision_option
+from bhyvesim.cli.params import Parsed, complete_crash, format_option, revision_option
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.cli.streams import colour_is_asked_for
-from bhyvesim.cli.subject import crash_dump, read_dump_file
-from bhyvesim.errors import Refused
+from bhyvesim.cli.subject import crash_dump, is_id, read_dump_file
+from bhyvesim.errors import BadValue, Refused
 from bhyvesim.report import crash as layouts
 from bhyvesim.report.model import document
 from bhyvesim.store.dumps import head_of
 from bhyvesim.store.rows import Damaged, VmRow
+from bhyvesim.units import shorten
+
+
+def _id(word: str) -> int:
+    if not is_id(word):
+        raise BadValue(f"{shorten(word)} is no crash", "an id")
+    return int(word)
 
 
 @click.group(cls=Group)
@@ -119,7 +126,12 @@ def import_dumps(session: Session, files: tuple[str, ...]) -> None:
 
 @crash.command("rm")
 @click.argument(
-    "ids", metavar="ID...", type=int, nargs=-1, required=True, shell_complete=complete_crash
+    "ids",
+    metavar="ID...",
+    type=Parsed("id", _id),
+    nargs=-1,
+    required=True,
+    shell_complete=complete_crash,
 )
 @click.pass_obj
 def remove(session: Session, ids: tuple[int, ...]) -> None:
