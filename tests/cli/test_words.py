@@ -14,7 +14,7 @@ SMALL = "name: x\nmemory: 16M\nkernel: {gpt: '14042'}\n"
 # What takes no VM for its argument: the rest of those with --vm do.
 WITHOUT_NAME = {
     *("create", "destroy", "diff", "explain", "trace", "check", "matrix", "import", "import-crash"),
-    *("explore", "lockstep", "prove", "identify", "bisect"),
+    *("explore", "lockstep", "prove", "identify", "bisect", "record"),
 }
 
 
