@@ -36,11 +36,11 @@ docs: $(VENV)/.installed-test
 	$(BIN)/python -m tools.helps
 	$(BIN)/python -m tools.reference
 	$(BIN)/python -m tools.manpages
-	$(BIN)/mkdocs build --strict --quiet
-	@echo 'the site is in build/site'
+	$(BIN)/zensical build --strict
+	@echo 'the site begins at build/site/index.html'
 
 clean:
-	rm -rf $(VENV) .venv-3.* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* build dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
