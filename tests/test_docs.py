@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from bhyvesim.config.scenario.sources import Sources
+from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.scenario.cell import run_cell
 from tests.sessions import ROOT, outputs, sessions
-from tools import helps, keys, manpages, reference, schemas
+from tools import helps, keys, manpages, panics, reference, schemas
 from tools.commands import all_commands
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -29,6 +34,19 @@ def test_the_reference_is_made_from_the_code(tmp_path):
     for name in reference.PAGES:
         made = (tmp_path / name).read_text(encoding="utf-8")
         assert made == (reference.FOLDER / name).read_text(encoding="utf-8"), "make docs"
+
+
+@pytest.mark.parametrize("stop", panics.known(), ids=lambda stop: stop.name)
+def test_each_stop_is_shown_on_the_kernels_that_have_it_and_on_no_other(stop):
+    shown = set()
+    for path in panics.scenarios_of(stop):
+        scenario = Sources(lambda name: Path(name).read_bytes()).load(str(ROOT / path))
+        for index, cell in enumerate(scenario.cells):
+            result = run_cell(scenario, index)
+            assert result.failure is None
+            if result.outcome.startswith(f"{stop.name} at "):
+                shown.add(cell.axes["gpt"])
+    assert shown == {name for name, r in REVISIONS.items() if stop in r.stops}
 
 
 def test_the_output_schema_is_made_from_the_records():

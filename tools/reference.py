@@ -14,7 +14,7 @@ from bhyvesim.cli.commands.schema import SCHEMAS
 from bhyvesim.errors import STATUSES
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.lint.rules import RULES
-from tools import keys
+from tools import keys, panics
 from tools.commands import all_commands
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
@@ -143,6 +143,7 @@ PAGES = {
     "commands.md": commands_page,
     "configuration.md": keys.reference,
     "codes.md": codes_page,
+    "panics.md": panics.panics_page,
     "json.md": json_page,
 }
 
