@@ -36,6 +36,7 @@ docs: $(VENV)/.installed-test
 	$(BIN)/python -m tools.helps
 	$(BIN)/python -m tools.reference
 	$(BIN)/python -m tools.manpages
+	$(BIN)/python -m tools.terminal
 	$(BIN)/zensical build --strict
 	@echo 'the site begins at build/site/index.html'
 

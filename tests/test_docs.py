@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from bhyvesim.config.scenario.sources import Sources
+from bhyvesim.config.readers import names
+from bhyvesim.config.scenario.expectations import EXPECT_KEYS
+from bhyvesim.config.scenario.sources import SCENARIO_KEYS, Sources
+from bhyvesim.config.scenario.steps import STEPS
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.scenario.cell import run_cell
-from tests.sessions import ROOT, outputs, sessions
-from tools import helps, keys, manpages, panics, reference, schemas
+from tests.sessions import ROOT, blocks, outputs, sessions
+from tools import helps, keys, manpages, panics, reference, schemas, terminal
 from tools.commands import all_commands
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -36,6 +40,19 @@ def test_the_reference_is_made_from_the_code(tmp_path):
         assert made == (reference.FOLDER / name).read_text(encoding="utf-8"), "make docs"
 
 
+def test_the_page_of_scenarios_shows_each_key_and_its_scenarios_come_true(tmp_path, cli):
+    page = (ROOT / "docs/how-to/write-a-scenario.md").read_text(encoding="utf-8")
+    examples = blocks(page, "yaml")
+    for text in examples:
+        name = text.partition("\n")[0].removeprefix("# ")
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    status, _, err = cli("run", tmp_path)
+    assert (status, err.endswith(" 0 failed\n")) == (0, True), err
+    words = {word for text in examples for word in re.findall(r"[-\w]+", text.split("\n", 1)[1])}
+    wanted = {"include", "matrix", "when", *STEPS, *names(SCENARIO_KEYS), *names(EXPECT_KEYS)}
+    assert wanted - words == set()
+
+
 @pytest.mark.parametrize("stop", panics.known(), ids=lambda stop: stop.name)
 def test_each_stop_is_shown_on_the_kernels_that_have_it_and_on_no_other(stop):
     shown = set()
@@ -47,6 +64,12 @@ def test_each_stop_is_shown_on_the_kernels_that_have_it_and_on_no_other(stop):
             if result.outcome.startswith(f"{stop.name} at "):
                 shown.add(cell.axes["gpt"])
     assert shown == {name for name, r in REVISIONS.items() if stop in r.stops}
+
+
+def test_the_picture_of_the_terminal_shows_what_the_commands_print():
+    shown = terminal.PICTURE.read_text(encoding="utf-8")
+    assert terminal.words(shown) == terminal.words(terminal.picture())
+    assert "url(" not in shown.replace("url(#", "")
 
 
 def test_the_output_schema_is_made_from_the_records():
