@@ -14,7 +14,7 @@ from bhyvesim.config.scenario.steps import STEPS
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.scenario.cell import run_cell
 from tests.sessions import ROOT, blocks, outputs, sessions
-from tools import helps, keys, manpages, panics, reference, schemas, terminal
+from tools import examples, helps, keys, manpages, panics, reference, schemas, terminal
 from tools.commands import all_commands
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -40,15 +40,25 @@ def test_the_reference_is_made_from_the_code(tmp_path):
         assert made == (reference.FOLDER / name).read_text(encoding="utf-8"), "make docs"
 
 
+def test_every_option_has_an_example_that_the_documentation_shows():
+    missing = [
+        f"{path} {option.opts[-1]}"
+        for path, ctx in all_commands()
+        for option in examples.options_of(ctx)
+        if not examples.of_option(path.removeprefix("bhyvesim "), option.opts)
+    ]
+    assert missing == [], "docs/reference/by-example.md has room"
+
+
 def test_the_page_of_scenarios_shows_each_key_and_its_scenarios_come_true(tmp_path, cli):
     page = (ROOT / "docs/how-to/write-a-scenario.md").read_text(encoding="utf-8")
-    examples = blocks(page, "yaml")
-    for text in examples:
+    shown = blocks(page, "yaml")
+    for text in shown:
         name = text.partition("\n")[0].removeprefix("# ")
         (tmp_path / name).write_text(text, encoding="utf-8")
     status, _, err = cli("run", tmp_path)
     assert (status, err.endswith(" 0 failed\n")) == (0, True), err
-    words = {word for text in examples for word in re.findall(r"[-\w]+", text.split("\n", 1)[1])}
+    words = {word for text in shown for word in re.findall(r"[-\w]+", text.split("\n", 1)[1])}
     wanted = {"include", "matrix", "when", *STEPS, *names(SCENARIO_KEYS), *names(EXPECT_KEYS)}
     assert wanted - words == set()
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import click
 
 import bhyvesim
 from bhyvesim.cli.commands.schema import SCHEMAS
 from bhyvesim.errors import STATUSES
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.lint.rules import RULES
-from tools import keys, panics
+from tools import examples, keys, panics
 from tools.commands import all_commands
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
@@ -22,11 +25,35 @@ _MADE = "<!-- Made by tools/reference.py; edit the code, not this page. -->\n\n"
 
 
 def commands_page() -> str:
-    """Every command's help."""
-    text = "# Commands\n\n"
+    """Every command: its help, and a table of its options."""
+    text = (
+        "# Commands\n\nExamples are from the guides, where the output stands beside them; `…` is before "
+        "one of another command, which has the same option.\n\n"
+    )
     for path, ctx in all_commands():
-        text += f"## {path}\n\n```text\n{ctx.get_help()}\n```\n\n"
+        help_, _, rest = ctx.get_help().partition("\n\nOptions:\n")
+        _, blank, after = rest.partition("\n\n")
+        shown = f"{help_}{blank}{after}"
+        text += f"## {path}\n\n```text\n{shown}\n```\n\n{_options(path, ctx)}"
     return text
+
+
+def _options(path: str, ctx: click.Context) -> str:
+    """The options of a command, each with an example from the documentation."""
+    rows = ""
+    command = path.removeprefix("bhyvesim ")
+    for option in examples.options_of(ctx):
+        record = option.get_help_record(ctx)
+        assert record is not None, option
+        example = examples.of_option(command, option.opts)
+        own = example and examples.is_of(command, example)
+        shown = f"{'' if own else '… '}`{example}`" if example else ""
+        rows += f"| `{record[0]}` | {_escaped(record[1])} | {shown} |\n"
+    return f"| option | meaning | example |\n| --- | --- | --- |\n{rows}\n" if rows else ""
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([|<>*_\[\]])", r"\\\1", text)
 
 
 def _key_rows(key: str, value: dict[str, Any]) -> str:
