@@ -11,6 +11,7 @@ from bhyvesim.config.readers import names
 from bhyvesim.config.scenario.expectations import EXPECT_KEYS
 from bhyvesim.config.scenario.sources import SCENARIO_KEYS, Sources
 from bhyvesim.config.scenario.steps import STEPS
+from bhyvesim.config.vm import VM_KEYS
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.scenario.cell import run_cell
 from tests.sessions import ROOT, blocks, outputs, sessions
@@ -85,6 +86,15 @@ def test_the_picture_of_the_terminal_shows_what_the_commands_print():
 def test_the_output_schema_is_made_from_the_records():
     made = schemas.output_schema()
     assert made == (schemas.SCHEMAS / "output.schema.json").read_text(encoding="utf-8"), "make docs"
+
+
+def test_every_key_has_an_example_and_says_what_holds_without_it():
+    sections = {"vm": VM_KEYS, "scenario": SCENARIO_KEYS, "expect": EXPECT_KEYS}
+    sections |= {name: kind.keys for name, kind in STEPS.items()}
+    rows = [(s, row) for s, some in sections.items() for row in keys.rows(some, s)]
+    assert len(rows) > 100
+    assert [(section, row.path) for section, row in rows if not row.example] == []
+    assert [(section, row.path) for section, row in rows if not row.default] == []
 
 
 @pytest.mark.parametrize("kind", keys.FILES)

@@ -61,7 +61,7 @@ def test_the_python_runs(capsys):
 
 def test_the_descriptions_are_what_they_seem(vm_file, cli):
     described = [*blocks(README, "yaml"), *blocks(page("how-to/describe-a-vm"), "yaml")]
-    assert len(described) == 3
+    assert len(described) == 4
     for vm in described:
         assert cli("create", "--replace", "--config", vm_file(vm)).status == 0
 

@@ -1,4 +1,4 @@
-"""Examples of commands: those that the documentation shows, and its tests run."""
+"""Examples of options and keys: those that the documentation shows, and its tests run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
+import yaml
 
 from tools.commands import all_commands
 
@@ -90,3 +91,63 @@ def _example(call: str, commands: set[str]) -> Iterator[Example]:
 
 def _options(words: list[str]) -> frozenset[str]:
     return frozenset(word.partition("=")[0] for word in words if word.startswith("-"))
+
+
+def of_key(section: str, path: str) -> str:
+    """The shortest value of a key in the documentation's YAML; empty if there is none.
+
+    *section* is vm, scenario, expect, or the name of a step.
+    """
+    values = _values().get((section, path.replace("[]", "")), [""])
+    return min(values, key=lambda value: (value in _NOTHING, len(value), value))
+
+
+@cache
+def _values() -> dict[tuple[str, str], list[str]]:
+    values: dict[tuple[str, str], list[str]] = {}
+    for path in sorted((DOCS / "how-to").glob("*.md")):
+        fences = re.findall(r"^```yaml\n(.*?)^```", path.read_text(encoding="utf-8"), _BLOCKS)
+        for document in (yaml.load(text, yaml.BaseLoader) for text in fences):
+            for section, key, value in _of_document(document):
+                values.setdefault((section, key), []).append(_flow(value))
+    return values
+
+
+_NOTHING = ("[]", "{}", "")  # true, and no help
+_BLOCKS = re.DOTALL | re.MULTILINE
+
+
+def _of_document(document: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """(section, path, value) of each key in a VM description or a scenario."""
+    if "steps" not in document:
+        yield from _of("vm", document)
+        return
+    yield from _of("scenario", {k: v for k, v in document.items() if k != "steps"})
+    yield "scenario", "steps", document["steps"][:1]
+    if isinstance(document["vm"], dict):
+        yield from _of("vm", document["vm"])
+    for step in document["steps"]:
+        for name, value in step.items() if isinstance(step, dict) else ():
+            section = "expect" if name == "expect" else name
+            for one in value if isinstance(value, list) else [value]:
+                yield from _of(section, one)
+
+
+def _of(section: str, value: Any, before: str = "") -> Iterator[tuple[str, str, Any]]:
+    """What stands in *value*, at any depth."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _of(section, one, before)
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield section, f"{before}{key}", inner
+            yield from _of(section, inner, f"{before}{key}.")
+
+
+def _flow(value: Any) -> str:
+    """A value in one line, as somebody would write it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    return str(value)

@@ -27,8 +27,8 @@ _MADE = "<!-- Made by tools/reference.py; edit the code, not this page. -->\n\n"
 def commands_page() -> str:
     """Every command: its help, and a table of its options."""
     text = (
-        "# Commands\n\nExamples are from the guides, where the output stands beside them; `…` is before "
-        "one of another command, which has the same option.\n\n"
+        "# Commands\n\nExamples are from the guides, where the output stands beside them; `…` is "
+        "before one of another command, which has the same option.\n\n"
     )
     for path, ctx in all_commands():
         help_, _, rest = ctx.get_help().partition("\n\nOptions:\n")
@@ -92,6 +92,11 @@ def codes_page() -> str:
     )
     for status, meaning in STATUSES.items():
         text += f"| {status} | {meaning} |\n"
+    text += "\nThese hold for every command. What they come to, where its help says more:\n\n"
+    text += "| command | status |\n| --- | --- |\n"
+    for path, ctx in all_commands():
+        if said := _on_statuses(ctx.command.help or ""):
+            text += f"| `{path}` | {_escaped(said)} |\n"
     text += "\n## Findings of `bhyvesim check`\n\n"
     text += "| code | name | what it finds |\n| --- | --- | --- |\n"
     for rule in RULES.values():
@@ -104,6 +109,12 @@ def codes_page() -> str:
         known = revision.known
         text += f"| `{revision.name}` | {revision.date} | {revision.summary} | {known} |\n"
     return text
+
+
+def _on_statuses(help_: str) -> str:
+    """The sentences of a command's help that speak of its exit status."""
+    sentences = re.split(r"(?<=\.)\s+", " ".join(help_.replace("\b", "").split()))
+    return " ".join(one for one in sentences if re.search(r"\bstatus(es)? \d|xit status", one))
 
 
 def json_page() -> str:
