@@ -43,11 +43,12 @@ docs: $(VENV)/.installed-test
 	$(BIN)/python -m tools.reference
 	$(BIN)/python -m tools.manpages
 	$(BIN)/python -m tools.pictures
-	$(BIN)/mkdocs build --strict --quiet
-	@echo 'the site is in build/site'
+	$(BIN)/python -m tools.terminal
+	$(BIN)/zensical build --strict
+	@echo 'the site begins at build/site/index.html'
 
 clean:
-	rm -rf $(VENV) .venv-3.* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* build dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

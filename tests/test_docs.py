@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import re
+from pathlib import Path
 
 import pytest
 
+from bhyvesim.config.readers import names
+from bhyvesim.config.scenario.expectations import EXPECT_KEYS
+from bhyvesim.config.scenario.sources import SCENARIO_KEYS, Sources
+from bhyvesim.config.scenario.steps import STEPS
+from bhyvesim.config.vm import VM_KEYS
 from bhyvesim.errors import STATUSES
-from tests.sessions import ROOT, outputs, sessions
-from tools import helps, keys, manpages, reference, schemas
+from bhyvesim.kernel.revisions import REVISIONS
+from bhyvesim.scenario.cell import run_cell
+from tests.sessions import ROOT, blocks, outputs, sessions
+from tools import examples, helps, keys, manpages, panics, reference, schemas, terminal
 from tools.commands import all_commands
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -28,19 +35,6 @@ def test_sessions_show_real_output(page):
         assert got == expected, command
 
 
-def test_the_site_builds_and_its_links_lead_somewhere(tmp_path):
-    mkdocs = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
-    done = subprocess.run(
-        [*mkdocs, "--site-dir", str(tmp_path / "site")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "site" / "index.html").exists()
-
-
 def test_the_reference_is_made_from_the_code(tmp_path):
     reference.main(tmp_path)
     for name in reference.PAGES:
@@ -48,9 +42,60 @@ def test_the_reference_is_made_from_the_code(tmp_path):
         assert made == (reference.FOLDER / name).read_text(encoding="utf-8"), "make docs"
 
 
+def test_every_option_has_an_example_that_the_documentation_shows():
+    missing = [
+        f"{path} {option.opts[-1]}"
+        for path, ctx in all_commands()
+        for option in examples.options_of(ctx)
+        if not examples.of_option(path.removeprefix("bhyvesim "), option.opts)
+    ]
+    assert missing == [], "docs/reference/by-example.md has room"
+
+
+def test_the_page_of_scenarios_shows_each_key_and_its_scenarios_come_true(tmp_path, cli):
+    page = (ROOT / "docs/how-to/write-a-scenario.md").read_text(encoding="utf-8")
+    shown = blocks(page, "yaml")
+    for text in shown:
+        name = text.partition("\n")[0].removeprefix("# ")
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    status, _, err = cli("run", tmp_path)
+    assert (status, err.endswith(" 0 failed\n")) == (0, True), err
+    words = {word for text in shown for word in re.findall(r"[-\w]+", text.split("\n", 1)[1])}
+    wanted = {"include", "matrix", "when", *STEPS, *names(SCENARIO_KEYS), *names(EXPECT_KEYS)}
+    assert wanted - words == set()
+
+
+@pytest.mark.parametrize("stop", panics.known(), ids=lambda stop: stop.name)
+def test_each_stop_is_shown_on_the_kernels_that_have_it_and_on_no_other(stop):
+    shown = set()
+    for path in panics.scenarios_of(stop):
+        scenario = Sources(lambda name: Path(name).read_bytes()).load(str(ROOT / path))
+        for index, cell in enumerate(scenario.cells):
+            result = run_cell(scenario, index)
+            assert result.failure is None
+            if result.outcome.startswith(f"{stop.name} at "):
+                shown.add(cell.axes["gpt"])
+    assert shown == {name for name, r in REVISIONS.items() if stop in r.stops}
+
+
+def test_the_picture_of_the_terminal_shows_what_the_commands_print():
+    shown = terminal.PICTURE.read_text(encoding="utf-8")
+    assert terminal.words(shown) == terminal.words(terminal.picture())
+    assert "url(" not in shown.replace("url(#", "")
+
+
 def test_the_output_schema_is_made_from_the_records():
     made = schemas.output_schema()
     assert made == (schemas.SCHEMAS / "output.schema.json").read_text(encoding="utf-8"), "make docs"
+
+
+def test_every_key_has_an_example_and_says_what_holds_without_it():
+    sections = {"vm": VM_KEYS, "scenario": SCENARIO_KEYS, "expect": EXPECT_KEYS}
+    sections |= {name: kind.keys for name, kind in STEPS.items()}
+    rows = [(s, row) for s, some in sections.items() for row in keys.rows(some, s)]
+    assert len(rows) > 100
+    assert [(section, row.path) for section, row in rows if not row.example] == []
+    assert [(section, row.path) for section, row in rows if not row.default] == []
 
 
 @pytest.mark.parametrize("kind", keys.FILES)

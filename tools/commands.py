@@ -30,7 +30,7 @@ def all_commands() -> Commands:
 
     def below(name: str, command: click.Command, parent: click.Context | None) -> Commands:
         # A command's own settings are the root's: -h comes from there.
-        settings = {**eager.context_settings, "terminal_width": 100}
+        settings = {**eager.context_settings, "terminal_width": 84}
         ctx = click.Context(command, parent, info_name=name, **settings)
         yield ctx.command_path, ctx
         if isinstance(command, click.Group):

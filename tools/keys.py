@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from bhyvesim.cli.commands.schema import SCHEMAS
 from bhyvesim.config.readers import Key, Keys, Reader
@@ -14,6 +14,7 @@ from bhyvesim.config.scenario.steps import STEPS
 from bhyvesim.config.vm import VM_KEYS, VM_RULES
 from bhyvesim.prot import format_prot
 from bhyvesim.units import format_size
+from tools.examples import of_key
 
 FILES = {
     "vm": ("A bhyvesim VM description", VM_KEYS, VM_RULES),
@@ -68,35 +69,55 @@ def _object(keys: Keys, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def reference() -> str:
     """Every key: what it takes, what it means, its default, and an example."""
-    text = "# Configuration keys\n\nWhat is *needed* must be given.\n\n"
-    text += "## VM descriptions\n\n" + _table(VM_KEYS)
-    text += "## Scenarios\n\n" + _table(SCENARIO_KEYS)
+    text = "# Configuration keys\n\nWhat is *needed* must be given. [Describe a VM]"
+    text += "(../how-to/describe-a-vm.md) and [Write a scenario](../how-to/write-a-scenario.md) "
+    text += "have them in whole files.\n\n"
+    text += "## VM descriptions\n\n" + _table(VM_KEYS, "vm")
+    text += "## Scenarios\n\n" + _table(SCENARIO_KEYS, "scenario")
     text += "### matrix\n\nEach axis is a list of values; `gpt: all` is every revision.\n\n"
     axes = _shape(MATRIX.read, {})["properties"]
     text += "".join(f"- `{axis}`\n" for axis in axes) + "\n"
     for name, kind in STEPS.items():
         text += f"### {name}\n\n"
-        text += _table(kind.keys) if kind.keys else "No keys.\n\n"
+        text += _table(kind.keys, name) if kind.keys else "No keys.\n\n"
         if kind.results:
             results = ", ".join(f"`{result}`" for result in kind.results)
             text += f"Besides errno, panic, hang and state, `expect` may name {results}.\n\n"
-    return text + "### expect\n\n" + _table(EXPECT_KEYS)
+    text += "### expect\n\n"
+    return text + _table(EXPECT_KEYS, "expect", "not looked at")
 
 
-def _table(keys: Keys) -> str:
-    head = "| key | value | meaning | default | example |\n| --- | --- | --- | --- | --- |\n"
-    return f"{head}{''.join(_rows(keys, ''))}\n"
+class Row(NamedTuple):
+    """One key in the reference; *path* is how it is written below the keys that it stands in."""
+
+    path: str
+    key: Key[Any]
+    default: str
+    example: str
 
 
-def _rows(keys: Keys, before: str) -> Iterator[str]:
+def rows(keys: Keys, section: str, otherwise: str = "none", before: str = "") -> Iterator[Row]:
+    """Every key of a section of the reference; *otherwise*: the default of those without one."""
     for key in keys:
-        default = "*needed*" if key.needed else _shown(key)
-        example = f"`{key.example}`" if key.example else ""
-        kind = _kind(_shape(key.read, {}))
-        yield f"| `{before}{key.name}` | {kind} | {key.meaning} | {default} | {example} |\n"
+        path = f"{before}{key.name}"
         inner, mark = _inner(key.read)
-        if inner and key.name not in ("vm", "steps"):
-            yield from _rows(inner, f"{before}{key.name}{mark}.")
+        inside = inner if key.name not in _ELSEWHERE else ()
+        default = "*needed*" if key.needed else _shown(key)
+        default = default or key.otherwise or otherwise
+        yield Row(path, key, default, key.example or of_key(section, path))
+        yield from rows(inside, section, otherwise, f"{path}{mark}.")
+
+
+_ELSEWHERE = ("vm", "steps")  # keys whose own have a section
+
+
+def _table(keys: Keys, section: str, otherwise: str = "none") -> str:
+    text = "| key | value | meaning | default | example |\n| --- | --- | --- | --- | --- |\n"
+    for path, key, default, example in rows(keys, section, otherwise):
+        kind = _kind(_shape(key.read, {}))
+        shown = f"`{example}`" if example else ""
+        text += f"| `{path}` | {kind} | {key.meaning} | {default} | {shown} |\n"
+    return text + "\n"
 
 
 def _inner(reader: Reader[Any]) -> tuple[Keys, str]:

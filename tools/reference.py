@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import click
 
 import bhyvesim
 from bhyvesim.cli.commands.schema import SCHEMAS
@@ -16,7 +19,7 @@ from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.limits import limits
 from bhyvesim.lint.rules import RULES
 from bhyvesim.report.words import words
-from tools import keys
+from tools import examples, keys, panics
 from tools.commands import all_commands
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
@@ -24,11 +27,35 @@ _MADE = "<!-- Made by tools/reference.py; edit the code, not this page. -->\n\n"
 
 
 def commands_page() -> str:
-    """Every command's help."""
-    text = "# Commands\n\n"
+    """Every command: its help, and a table of its options."""
+    text = (
+        "# Commands\n\nExamples are from the guides, where the output stands beside them; `…` is "
+        "before one of another command, which has the same option.\n\n"
+    )
     for path, ctx in all_commands():
-        text += f"## {path}\n\n```text\n{ctx.get_help()}\n```\n\n"
+        help_, _, rest = ctx.get_help().partition("\n\nOptions:\n")
+        _, blank, after = rest.partition("\n\n")
+        shown = f"{help_}{blank}{after}"
+        text += f"## {path}\n\n```text\n{shown}\n```\n\n{_options(path, ctx)}"
     return text
+
+
+def _options(path: str, ctx: click.Context) -> str:
+    """The options of a command, each with an example from the documentation."""
+    rows = ""
+    command = path.removeprefix("bhyvesim ")
+    for option in examples.options_of(ctx):
+        record = option.get_help_record(ctx)
+        assert record is not None, option
+        example = examples.of_option(command, option.opts)
+        own = example and examples.is_of(command, example)
+        shown = f"{'' if own else '… '}`{example}`" if example else ""
+        rows += f"| `{record[0]}` | {_escaped(record[1])} | {shown} |\n"
+    return f"| option | meaning | example |\n| --- | --- | --- |\n{rows}\n" if rows else ""
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([|<>*_\[\]])", r"\\\1", text)
 
 
 def _key_rows(key: str, value: dict[str, Any]) -> str:
@@ -68,6 +95,11 @@ def codes_page() -> str:
     )
     for status, meaning in STATUSES.items():
         text += f"| {status} | {meaning} |\n"
+    text += "\nThese hold for every command. What they come to, where its help says more:\n\n"
+    text += "| command | status |\n| --- | --- |\n"
+    for path, ctx in all_commands():
+        if said := _on_statuses(ctx.command.help or ""):
+            text += f"| `{path}` | {_escaped(said)} |\n"
     text += "\n## Findings of `bhyvesim check`\n\n"
     text += "| code | name | what it finds |\n| --- | --- | --- |\n"
     for rule in RULES.values():
@@ -83,6 +115,12 @@ def codes_page() -> str:
     for word in words():
         text += f"| `{word.word}` | {word.where} | {word.meaning.replace('|', '&#124;')} |\n"
     return text
+
+
+def _on_statuses(help_: str) -> str:
+    """The sentences of a command's help that speak of its exit status."""
+    sentences = re.split(r"(?<=\.)\s+", " ".join(help_.replace("\b", "").split()))
+    return " ".join(one for one in sentences if re.search(r"\bstatus(es)? \d|xit status", one))
 
 
 def json_page() -> str:
@@ -162,6 +200,7 @@ PAGES = {
     "commands.md": commands_page,
     "configuration.md": keys.reference,
     "codes.md": codes_page,
+    "panics.md": panics.panics_page,
     "json.md": json_page,
     "limits.md": limits_page,
 }

@@ -53,10 +53,11 @@ def reader(schema: Schema, name: str = "") -> Callable[[Callable[[Node], T]], Re
 class Key(Generic[T]):
     """One key of a mapping: how its value is read, what it means, and whether it must be there.
 
-    *default* is what it is when it is left out; None where its reader's place decides.
+    *default* is what it is when it is left out; None where its reader's place decides, and then
+    *otherwise* says in words what that comes to.
     """
 
-    __slots__ = ("default", "example", "meaning", "name", "needed", "read")
+    __slots__ = ("default", "example", "meaning", "name", "needed", "otherwise", "read")
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class Key(Generic[T]):
         *,
         needed: bool = False,
         default: T | None = None,
+        otherwise: str = "",
         example: str = "",
     ) -> None:
         self.name = name
@@ -73,6 +75,7 @@ class Key(Generic[T]):
         self.meaning = meaning
         self.needed = needed
         self.default = default
+        self.otherwise = otherwise
         self.example = example
 
 

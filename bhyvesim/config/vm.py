@@ -30,6 +30,7 @@ from bhyvesim.vm.vm import Vm
 
 DEFAULT_BOOTROM = 2 * MIB
 _MAX_SEGMENT_NAME = 63  # bytes
+FREE = "the next free"
 
 
 @r.reader(
@@ -92,7 +93,9 @@ SEGMENT_NAME = Key(
     "name", _segment_name, "Empty or sysmem: RAM. Otherwise device memory.", default=""
 )
 SEGMENT_SIZE = Key("size", r.size, "How many bytes.", needed=True, example="3G")
-HOST_PFN = Key("host_pfn", _pfn, "Its first host page frame; the next free one if left out.")
+HOST_PFN = Key(
+    "host_pfn", _pfn, "Its first host page frame; the next free one if left out.", otherwise=FREE
+)
 _SEGMENT_KEYS = (SEGMENT_ID, SEGMENT_NAME, SEGMENT_SIZE, HOST_PFN)
 
 GPA = Key("gpa", r.address, "Where in the guest.", needed=True, example="0xffe00000")
@@ -152,7 +155,7 @@ def _touches(node: Node) -> tuple[TouchSpec, ...] | None:
     return tuple(_touch(item) for item in node.items)
 
 
-_PFN_KEYS = tuple(Key(part, _pfn, f"Of {part}.") for part in PARTS)
+_PFN_KEYS = tuple(Key(part, _pfn, f"Of {part}.", otherwise=FREE) for part in PARTS)
 
 
 def _read_pfns(fields: r.Fields) -> dict[str, int]:
@@ -160,15 +163,16 @@ def _read_pfns(fields: r.Fields) -> dict[str, int]:
 
 
 NAME = Key("name", _name, "What the VM is called.", needed=True, example="testvm")
-KERNEL = Key("kernel", _kernel, "The simulated host's kernel.")
+KERNEL = Key("kernel", _kernel, "The simulated host's kernel.", otherwise="as below")
 CPU = Key("cpu", r.choice(*NPT_OF_CPU), "amd: RVI tables; intel: EPT tables.", default="amd")
 APICV = Key(
     "apicv",
     r.boolean,
     "Intel: whether the host virtualises the APIC; then every VM has a page for it at "
     "0xfee00000. Default: true on intel.",
+    otherwise="`true` on intel",
 )
-TOUCH = Key("touch", _touches, "What the running guest touches.", example="none")
+TOUCH = Key("touch", _touches, "What the running guest touches.", otherwise="`all`", example="none")
 TRACK_DIRTY = Key("track_dirty", r.boolean, "Dirty tracking from the start.", default=False)
 RESERVOIR = Key(
     "reservoir",
@@ -177,7 +181,13 @@ RESERVOIR = Key(
     default=False,
 )
 VMM = Key("vmm", r.choice(*LAYOUTS), "Whose segment ids and slot order.", default="propolis")
-MEMORY = Key("memory", r.size, "RAM, where no segments are given.", example="8G")
+MEMORY = Key(
+    "memory",
+    r.size,
+    "RAM, where no segments are given.",
+    otherwise="*needed*, or segments",
+    example="8G",
+)
 BOOTROM = Key("bootrom", r.byte_count, "The boot ROM; 0: none.", default=DEFAULT_BOOTROM)
 PFNS = Key("host_pfn", r.mapping(_PFN_KEYS, _read_pfns), "First host page frames.")
 SEGMENTS = Key("segments", r.items(r.mapping(_SEGMENT_KEYS, _read_segment)), "One by one.")

@@ -30,8 +30,8 @@ def chromium():
 
 
 @pytest.fixture
-def opened(chromium, cli, tmp_path):
-    """Write the report of a VM, and open it."""
+def visiting(chromium):
+    """New pages; what they load from elsewhere or complain of fails the test."""
     contexts, wrong = [], []
 
     def route(route, request):
@@ -41,10 +41,7 @@ def opened(chromium, cli, tmp_path):
             wrong.append(request.url)
             route.abort()
 
-    def open_(*argv, **options):
-        path = tmp_path / "report.html"
-        status, _, err = cli("report", "-o", path, *argv)
-        assert status == 0, err
+    def visit(**options):
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         context.route("**/*", route)
@@ -52,10 +49,24 @@ def opened(chromium, cli, tmp_path):
         page.on("console", lambda message: wrong.append(message.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
-        page.goto(path.as_uri())
         return page
 
-    yield open_
+    yield visit
     for context in contexts:
         context.close()
     assert wrong == []
+
+
+@pytest.fixture
+def opened(visiting, cli, tmp_path):
+    """Write the report of a VM, and open it."""
+
+    def open_(*argv, **options):
+        path = tmp_path / "report.html"
+        status, _, err = cli("report", "-o", path, *argv)
+        assert status == 0, err
+        page = visiting(**options)
+        page.goto(path.as_uri())
+        return page
+
+    return open_

@@ -173,13 +173,17 @@ WHEN = Key(
     "when",
     r.Reader(_unread, {"type": "object", "additionalProperties": True}),
     "Axis: a value, or a list of values.",
+    otherwise="every cell",
 )
-OK = Key("ok", r.Reader(r.boolean.read, {"const": True}), "It succeeds.")
-ERRNO = Key("errno", r.choice(*ERRNOS), "What it is refused with.")
-FAULT = Key("fault", r.choice(*FAULTS), "How an access fails.")
+_SUCCESS = "it succeeds"
+OK = Key("ok", r.Reader(r.boolean.read, {"const": True}), "It succeeds.", otherwise=_SUCCESS)
+ERRNO = Key("errno", r.choice(*ERRNOS), "What it is refused with.", otherwise=_SUCCESS)
+FAULT = Key("fault", r.choice(*FAULTS), "How an access fails.", otherwise=_SUCCESS)
 FAULT_GPA = Key("gpa", r.address, "The page where it fails.")
-PANIC = Key("panic", _panic, "A letter, the message, or more; its kernel panics.")
-HANG = Key("hang", _hang, "The function that loops for ever.")
+PANIC = Key(
+    "panic", _panic, "A letter, the message, or more; its kernel panics.", otherwise=_SUCCESS
+)
+HANG = Key("hang", _hang, "The function that loops for ever.", otherwise=_SUCCESS)
 PAGES = Key("pages", r.natural, "Pages that are accessed.")
 MAPPED = Key("mapped", r.natural, "Entries that are newly set.")
 LOST = Key(
@@ -187,6 +191,7 @@ LOST = Key(
     _lost,
     "Pages that lost their entries, or that a migration lost, perhaps or certainly; "
     "0 unless said; any: it does not matter.",
+    otherwise="`0`",
 )
 SENT = Key("sent", r.natural, "Pages that a migration sent, in all rounds together.")
 AGAIN = Key("again", r.natural, "Those of them that were sent before in the same attempt.")

@@ -43,7 +43,9 @@ VM = r.Key(
     "The VM: its description, or the path of one.",
     needed=True,
 )
-MATRIX = r.Key("matrix", read_matrix, "The kernels, and other variants, to run on.")
+MATRIX = r.Key(
+    "matrix", read_matrix, "The kernels, and other variants, to run on.", otherwise="one cell"
+)
 EXPECT_KEY = r.Key("expect", EXPECT, "What must come of it; success, if left out.")
 INCLUDE = r.Key("include", r.text, "The steps of another scenario.", needed=True)
 

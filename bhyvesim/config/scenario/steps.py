@@ -10,7 +10,7 @@ from bhyvesim.config import readers as r
 from bhyvesim.config.document import Node
 from bhyvesim.config.readers import Key
 from bhyvesim.config.scenario import nodes as n
-from bhyvesim.config.vm import GPT
+from bhyvesim.config.vm import FREE, GPT
 from bhyvesim.errors import BadValue
 from bhyvesim.kernel.npt import DIRTY_WORDS, FLAGS, OPERATIONS, parse_operation
 from bhyvesim.ops import ioctls as ops
@@ -78,25 +78,32 @@ LEN = Key("len", n.number, "How many bytes.", needed=True, example="2M")
 ID = Key("id", r.integer, "The segment's id.", needed=True, example="0")
 SIZE = Key("size", n.number, "How many bytes.", needed=True, example="3G")
 NAME = Key("name", r.text, "Empty or sysmem: RAM. Otherwise device memory.", default="")
-HOST_PFN = Key("host_pfn", r.natural, "Its first host page frame.")
+HOST_PFN = Key("host_pfn", r.natural, "Its first host page frame.", otherwise=FREE)
 SEGMENT = Key("segment", r.integer, "The segment's id.", needed=True, example="1")
 OFFSET = Key("offset", n.number, "Where in the segment.", default=0)
 PROT = Key("prot", _raw_prot, "What is granted.", default=ALL, example="r-x")
 WIRED = Key("wired", r.boolean, "Put all pages in the tables at once.", default=False)
 TOUCH_LEN = Key("len", r.length, "How many bytes.", needed=True, example="2M")
-EVERY = Key("every", n.positive, "Every so many pages only, each for itself.")
-AT_GPA = Key("gpa", n.number, "Through the guest, at this address.")
-AT_SEGMENT = Key("segment", r.integer, "Or through a segment, as the VMM sees it.")
+EVERY = Key("every", n.positive, "Every so many pages only, each for itself.", otherwise="all")
+_ONE_OF = "*needed*, one of the two"
+AT_GPA = Key("gpa", n.number, "Through the guest, at this address.", otherwise=_ONE_OF)
+AT_SEGMENT = Key(
+    "segment", r.integer, "Or through a segment, as the VMM sees it.", otherwise=_ONE_OF
+)
 WHERE = (AT_GPA, AT_SEGMENT, OFFSET)
 FILL_LEN = Key("len", _content_length, "How many bytes.", needed=True, example="4K")
 PEEK_LEN = Key("len", _read_length, "How many bytes, in place of integers.")
 BYTE = Key("byte", n.byte, "Their value.", needed=True, example="0xa5")
 INTEGER_SIZE = Key("size", n.integer_size, "Bytes of an integer.", default=8)
 COUNT = Key("count", n.positive, "How many.", default=1)
-STRIDE = Key("stride", r.length, "Bytes from one to the next; their size if left out.")
+STRIDE = Key(
+    "stride", r.length, "Bytes from one to the next; their size if left out.", otherwise="`size`"
+)
 VALUE = Key("value", n.series, "What is written.", needed=True, example="{from: 0, step: 1}")
 DIRTY_OP = Key("op", r.choice("read", *DIRTY_WORDS), "read clears as well.", default="read")
-PAGES = Key("pages", n.pages, "Which of the range; all if left out.", example="0-16")
+PAGES = Key(
+    "pages", n.pages, "Which of the range; all if left out.", otherwise="all", example="0-16"
+)
 HOLD = Key("hold", r.natural, "The hold's id.", needed=True, example="1")
 WRITTEN = Key("dirty", r.boolean, "Whether its holder wrote.", default=True)
 OPERATION = Key("operation", _operation, "Which.", needed=True, example="GET_DIRTY|BITMAP_OUT")
