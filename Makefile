@@ -13,7 +13,8 @@ LOCKED := .venv-locked
 
 SECONDS ?= 600
 
-.PHONY: demo test test-all test-locked test-long lock stress fuzz fuzz-inputs bench docs clean
+.PHONY: demo test test-all test-locked test-lowest test-long test-sdist
+.PHONY: lock stress fuzz fuzz-inputs bench docs clean
 
 demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
@@ -30,12 +31,18 @@ test-all:
 test-locked: $(LOCKED)/.installed-locked
 	@$(MAKE) --no-print-directory test VENV=$(LOCKED)
 
+test-lowest: $(VENV)/.installed-test
+	$(BIN)/pytest tests/test_floors.py
+
+test-sdist: $(VENV)/.installed-test
+	$(BIN)/python -m tests.sdist
+
 lock: build/lock/bin/uv
 	UV_CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/uv pip compile --quiet --upgrade \
 		--universal --python-version 3.11 --generate-hashes --extra test \
 		--no-emit-package bhyvesim --output-file $(LOCK) pyproject.toml requirements/build.in
 
-test-long: stress fuzz fuzz-inputs
+test-long: test-sdist stress fuzz fuzz-inputs
 
 stress: $(VENV)/.installed-test
 	$(BIN)/python -m tests.stress
