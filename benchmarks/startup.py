@@ -4,7 +4,9 @@
 
 Each round runs every command once, one after the other, the yardstick among them: whatever the
 machine does meanwhile it does to all. What counts is the median of a round's ratios, the command
-to the yardstick of the same round. The state holds one VM.
+to the yardstick of the same round. The state holds one VM. Bytecode is kept, as it is of what is
+installed, whatever $PYTHONDONTWRITEBYTECODE says: else each start would compile bhyvesim anew, and
+the yardstick nothing.
 """
 
 from __future__ import annotations
@@ -84,6 +86,7 @@ def make_vm(state: Path, name: str = "x") -> None:
 def run(argv: list[str], state: Path, environment: dict[str, str] | None = None) -> float:
     """Seconds of one process, which has to end well."""
     env = {**os.environ, "BHYVESIM_STATE_DIR": str(state), **(environment or {})}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     began = time.perf_counter()
     subprocess.run(argv, env=env, check=True, capture_output=True)
     return time.perf_counter() - began
@@ -95,7 +98,7 @@ def measure(folder: Path, rounds: int = ROUNDS, only: set[str] | None = None) ->
     make_vm(kept)
     taken = {n: s for n, s in starts().items() if not only or n == YARDSTICK or n in only}
     times: dict[str, list[float]] = {name: [] for name in taken}
-    for turn in range(rounds + 1):  # the first finds nothing in the machine's caches
+    for turn in range(rounds + 1):  # the first finds nothing in any cache, bytecode included
         for name, start in taken.items():
             shutil.rmtree(state, ignore_errors=True)
             shutil.copytree(kept, state)  # the same state for each

@@ -37,6 +37,21 @@ def test_printing_a_memory_map_imports_neither_click_nor_the_engine(cli, config)
     assert not imported_by("--vm=testvm", "--get-memmap") & (HEAVY | ENGINE | SLOW)
 
 
+def test_the_version_imports_neither_click_nor_the_engine_nor_the_store():
+    assert not imported_by("--version") & (HEAVY | ENGINE | SLOW | {"sqlite3"})
+
+
+def test_a_list_of_vms_does_not_import_the_engine(cli, config):
+    cli("create", "--config", config("testvm"))
+    modules = imported_by("list")
+    assert "bhyvesim.store.transaction" in modules
+    assert not modules & (HEAVY | ENGINE | {"bhyvesim.store.codec", "dataclasses"})
+
+
+def test_help_knows_nothing_of_the_state():
+    assert not imported_by("--help") & {"sqlite3", "bhyvesim.store", "bhyvesim.report.memory"}
+
+
 @pytest.mark.parametrize("argv", [("--help",), ("--version",), ("list",)])
 def test_light_commands_import_nothing_heavy(argv):
     assert not imported_by(*argv) & HEAVY

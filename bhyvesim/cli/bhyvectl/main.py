@@ -37,29 +37,6 @@ _CHANGING = frozenset(
 )
 # What asks for nothing by itself: bhyvectl opens the VM then, and that may fail.
 _ASKS_NOTHING = {"vm", "cpu", "format", "quiet", "revision-file", "color", "at", "crash"}
-# Options of the subcommands' root, which therefore do not decide for bhyvectl's manner.
-_ROOT_OPTIONS = ("--help", "--version", "--quiet", "--verbose")
-
-
-def is_bhyvectl_style(argv: Sequence[str]) -> bool:
-    """Whether *argv* is options alone up to its first operand, beyond the root's own."""
-    i = 0
-    seen_vm = False
-    while i < len(argv):
-        word = argv[i]
-        if word == "--vm":
-            seen_vm = True
-            i += 2
-        elif word.startswith("--vm="):
-            seen_vm = True
-            i += 1
-        elif word in ("--revision-file", "--color"):
-            i += 2
-        elif word.startswith(("--revision-file=", "--color=")) or word in ("--quiet", "--verbose"):
-            i += 1
-        else:
-            return word.startswith("--") and word not in _ROOT_OPTIONS
-    return seen_vm
 
 
 def main(argv: Sequence[str], session: Session) -> int:
