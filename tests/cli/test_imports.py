@@ -48,6 +48,19 @@ def test_a_list_of_vms_does_not_import_the_engine(cli, config):
     assert not modules & (HEAVY | ENGINE | {"bhyvesim.store.codec", "dataclasses"})
 
 
+def test_neither_start_nor_end_looks_for_cycles():
+    script = (
+        "import atexit, gc, sys\nfrom bhyvesim.__main__ import main\nlooks = []\n"
+        "gc.callbacks.append(lambda phase, info: looks.append(info['generation']))\n"
+        "atexit.register(lambda: print(looks, gc.get_freeze_count() > 10_000, file=sys.stderr))\n"
+        "sys.argv = ['bhyvesim', '--help']\nmain()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "[] True\n"
+
+
 def test_help_knows_nothing_of_the_state():
     assert not imported_by("--help") & {"sqlite3", "bhyvesim.store", "bhyvesim.report.memory"}
 
