@@ -2,13 +2,19 @@
 # make test-long: what is bounded by minutes, not by a number.  make fuzz-inputs SECONDS=60
 # TARGETS=replay: whatever is read from outside, given anything.
 # make test-all: every check on every Python from 3.11 on that is found.
+# make test-locked: every check, on the very files that requirements/test.txt names by their hashes.
+# make lock: requirements/test.txt anew, with the newest of everything.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+LOCK := requirements/test.txt
+LOCKED := .venv-locked
+
 SECONDS ?= 600
 
-.PHONY: demo test test-all test-long stress fuzz fuzz-inputs bench docs clean
+.PHONY: demo test test-all test-locked test-lowest test-long test-sdist
+.PHONY: lock stress fuzz fuzz-inputs bench docs clean
 
 demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
@@ -22,7 +28,21 @@ test: $(VENV)/.installed-test
 test-all:
 	@MAKE="$(MAKE)" $(PYTHON) -m tools.interpreters
 
-test-long: stress fuzz fuzz-inputs
+test-locked: $(LOCKED)/.installed-locked
+	@$(MAKE) --no-print-directory test VENV=$(LOCKED)
+
+test-lowest: $(VENV)/.installed-test
+	$(BIN)/pytest tests/test_floors.py
+
+test-sdist: $(VENV)/.installed-test
+	$(BIN)/python -m tests.sdist
+
+lock: build/lock/bin/uv
+	UV_CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/uv pip compile --quiet --upgrade \
+		--universal --python-version 3.11 --generate-hashes --extra test \
+		--no-emit-package bhyvesim --output-file $(LOCK) pyproject.toml requirements/build.in
+
+test-long: test-sdist stress fuzz fuzz-inputs
 
 stress: $(VENV)/.installed-test
 	$(BIN)/python -m tests.stress
@@ -48,11 +68,24 @@ docs: $(VENV)/.installed-test
 	@echo 'the site begins at build/site/index.html'
 
 clean:
-	rm -rf $(VENV) .venv-3.* build dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* $(LOCKED) build dist .cache
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+
+build/lock/bin/uv:
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+$(LOCKED)/.installed-locked: $(LOCK) pyproject.toml
+	$(PYTHON) -m venv --clear $(LOCKED)
+	$(LOCKED)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--require-hashes --requirement $(LOCK)
+	$(LOCKED)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps --no-build-isolation --editable .
+	@touch $@ $(LOCKED)/.installed $(LOCKED)/.installed-test
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .

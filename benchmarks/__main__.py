@@ -11,24 +11,13 @@ from pathlib import Path
 
 import pyperf
 
+from benchmarks import startup
 from benchmarks.cases import COPIES, FAULTS, SIZES, memory_of, recorded_lines, recorded_operations
 from benchmarks.state import Cost, costs
 from bhyvesim.kernel.revisions import REVISIONS
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "performance.md"
-COMPLETING = ["_BHYVESIM_COMPLETE=bash_complete", "COMP_LINE=bhyvesim reb", "COMP_POINT=12"]
-
-BHYVESIM = str(Path(sys.executable).parent / "bhyvesim")
-COMMANDS = {
-    "python -c pass": [sys.executable, "-c", "pass"],
-    "import click, sqlite3": [sys.executable, "-c", "import click, sqlite3"],
-    "bhyvesim --vm=x --get-memmap": [BHYVESIM, "--vm=x", "--get-memmap"],
-    "bhyvesim --help": [BHYVESIM, "--help"],
-    "completion of `bhyvesim reb`": ["env", *COMPLETING, BHYVESIM],
-    "bhyvesim list": [BHYVESIM, "list"],
-    "bhyvesim reboot": [BHYVESIM, "--vm=x", "reboot"],
-}
 
 
 def measure_engine(folder: Path) -> dict[str, float]:
@@ -39,38 +28,6 @@ def measure_engine(folder: Path) -> dict[str, float]:
     )
     suite = pyperf.BenchmarkSuite.load(str(out))
     return {bench.get_name(): bench.median() for bench in suite.get_benchmarks()}
-
-
-def measure_commands(folder: Path) -> dict[str, float]:
-    """Median seconds of whole commands, in one pyperf run each, one after the other."""
-    env = {**os.environ, "BHYVESIM_STATE_DIR": str(folder / "state")}
-    inherit = f"--inherit-environ={','.join(env)}"
-    config = str(ROOT / "configs" / "testvm.yaml")
-    create = [sys.executable, "-m", "bhyvesim", "create", "--config", config, "--vm", "x"]
-    subprocess.run(create, env=env, check=True, stderr=subprocess.DEVNULL)
-    medians = {}
-    for i, (name, command) in enumerate(COMMANDS.items()):
-        out = folder / f"command{i}.json"
-        pyperf_command = [
-            sys.executable,
-            "-m",
-            "pyperf",
-            "command",
-            "-p",
-            "20",
-            "-n",
-            "1",
-            "-w",
-            "1",
-        ]
-        subprocess.run(
-            [*pyperf_command, inherit, "--quiet", "-o", str(out), "--", *command],
-            env=env,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        medians[name] = pyperf.Benchmark.load(str(out)).median()
-    return medians
 
 
 def duration(seconds: float) -> str:
@@ -156,15 +113,28 @@ def state_table(costs: dict[str, Cost]) -> str:
     return table(heads, rows)
 
 
-def command_table(times: dict[str, float]) -> str:
-    base = times["import click, sqlite3"]
-    rows = [(name, duration(t), f"{t / base:.2f}") for name, t in times.items()]
-    return table(("command", "wall time", "of `import click, sqlite3`"), rows)
+def command_table(costs: dict[str, startup.Cost]) -> str:
+    head = ("command", "wall time", f"of `{startup.YARDSTICK}`", "meant to be at most")
+    return table(head, startup.rows(costs))
+
+
+def commands(folder: Path) -> str:
+    """The section on starting up, measured."""
+    costs = startup.measure(folder)
+    empty, full = startup.long_list(folder)
+    return f"""## Commands
+
+Whole processes, each command once a round, {startup.ROUNDS} rounds; ratios are medians of those \
+within a round. Bytecode is there, and the state holds one VM.
+
+{command_table(costs)}
+`list` of {startup.MANY:,} VMs takes {duration(full - empty)} longer than of none.
+"""
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        commands = measure_commands(Path(name))
+        starting = commands(Path(name))
         times = measure_engine(Path(name))
         states = costs()
     PAGE.write_text(
@@ -191,11 +161,7 @@ Production kernels, RVI, bhyve's layout. 15844 panics on every guest across 512 
 Events that touch one page each; any of their moments, looked at by a walk, and read whole.
 
 {state_table(states)}
-## Commands
-
-Whole processes, one after the other. The state holds one VM.
-
-{command_table(commands)}""",
+{starting}""",
         encoding="utf-8",
     )
     print(PAGE.read_text(encoding="utf-8"))

@@ -27,7 +27,7 @@ from bhyvesim.explore.search import CHUNK, Chunk, Found, Target, search
 from bhyvesim.explore.shrink import shrink
 from bhyvesim.explore.told import seen
 from bhyvesim.explore.trial import Case, causes
-from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.builds import build_name
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.workers import cores, local
 

@@ -20,6 +20,7 @@ LAYERS = {
     "values": 0,
     "limits": 0,
     "regex": 0,
+    "kernel.builds": 1,
     "kernel.functions": 1,
     "kernel.calls": 2,
     "kernel.pte": 3,

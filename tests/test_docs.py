@@ -106,6 +106,7 @@ def test_the_schemas_of_files_are_made_from_their_keys(kind):
 
 def test_the_lines_of_help_are_the_commands_own():
     assert helps.helps() == helps.PAGE.read_text(encoding="utf-8"), "make docs"
+    assert helps.built_in() == helps.BUILT_IN.read_text(encoding="utf-8"), "make docs"
 
 
 def test_every_command_has_its_man_page(tmp_path):

@@ -1,8 +1,10 @@
-"""The lowest versions that pyproject.toml declares: the command line works with all of them."""
+"""Both ends of what pyproject.toml declares: the lowest versions are installed here and the command
+line is run on them; the newest are what every other test runs on, as nothing is capped."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -20,15 +22,13 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 # What of the test extra tests/cli imports; the rest is tools.
 TESTS_NEED = {"jsonschema", "pexpect", "pytest", "xmlschema"}
 
-pytestmark = [
-    pytest.mark.skipif(
-        sys.version_info[:2] != (3, 11),
-        reason="the lowest versions go with the lowest Python, 3.11",
-    ),
-    pytest.mark.skipif(
-        importlib.util.find_spec("pip") is None, reason="this environment has no pip"
-    ),
-]
+lowest_python = pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11),
+    reason="the lowest versions go with the lowest Python, 3.11",
+)
+has_pip = pytest.mark.skipif(
+    importlib.util.find_spec("pip") is None, reason="this environment has no pip"
+)
 
 
 def floors() -> list[str]:
@@ -63,7 +63,31 @@ def python(tmp_path) -> Path:
     return made
 
 
+def installed(python: Path) -> dict[str, str]:
+    """What pip put there: {name: version}."""
+    done = run(sys.executable, "-m", "pip", "--python", python, "list", "--format", "json")
+    return {package["name"].lower(): package["version"] for package in json.loads(done.stdout)}
+
+
+def every_requirement() -> list[str]:
+    """Those of the command line and of all extras."""
+    extras = PROJECT["optional-dependencies"].values()
+    return [*PROJECT["dependencies"], *(r for extra in extras for r in extra)]
+
+
+def test_every_dependency_has_a_lowest_version_and_none_a_highest():
+    for requirement in every_requirement():
+        if requirement.startswith("bhyvesim["):
+            continue
+        assert re.match(r"[\w.-]+>=[\w.]+(,!=[\w.]+)*$", requirement), requirement
+
+
+@lowest_python
+@has_pip
 def test_the_command_line_works_with_the_lowest_declared_versions(python, tmp_path):
+    there = installed(python)
+    for name, lowest in (pin.split("==") for pin in floors()):
+        assert f"{there[name]}.0".startswith(f"{lowest}.0"), name  # 8.1.0 is 8.1
     report = tmp_path / "report.xml"
     pytest_cli = ("-m", "pytest", "-p", "no:cacheprovider", "tests/cli")
     done = run(python, *pytest_cli, f"--basetemp={tmp_path / 'tests'}", f"--junit-xml={report}")

@@ -44,7 +44,7 @@ def _completed(asked: str, argv: list[str]) -> int:
 
 def _decided(argv: list[str]) -> int:
     """What the command came to, whatever becomes of its output."""
-    from bhyvesim.cli.bhyvectl.main import is_bhyvectl_style
+    from bhyvesim.cli.bhyvectl.manner import is_bhyvectl_style
 
     session = Session()
     try:
@@ -53,6 +53,11 @@ def _decided(argv: list[str]) -> int:
 
             for path in revision_file.given():
                 revision_file.read(path)
+        if argv == ["--version"] and not os.environ.get("BHYVESIM_REVISION_FILE"):
+            from bhyvesim.cli.version import BUILT_IN, show
+
+            show(BUILT_IN)
+            return 0
         if is_bhyvectl_style(argv):
             from bhyvesim.cli.bhyvectl.main import main as bhyvectl
 

@@ -6,7 +6,6 @@ from importlib import import_module
 
 import click
 
-from bhyvesim import __version__
 from bhyvesim.cli.group import CommandMissing, Group, HelpContext, dressed, voiced
 from bhyvesim.cli.helps import HELPS
 from bhyvesim.cli.params import colour_option, revision_option, vm_option
@@ -78,25 +77,14 @@ GROUPS = {
 }
 COMMANDS = {name: where for group in GROUPS.values() for name, where in group.items()}
 
-_UNDER = " " * 23
-
 
 def _print_version(ctx: click.Context, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
-    from bhyvesim.cli.pages import write
+    from bhyvesim.cli.version import Row, show
     from bhyvesim.kernel.revisions import REVISIONS
-    from bhyvesim.report.fit import paragraph
 
-    def text(width: int | None) -> list[str]:
-        lines = [f"bhyvesim {__version__}", "", "kernel revisions, oldest first:"]
-        for revision in REVISIONS.values():
-            first = f"  {revision.name:<7} {revision.date:<12} "
-            lines += paragraph(revision.summary, width, first, _UNDER)
-            lines += paragraph(f"known: {revision.known}", width, _UNDER, f"{_UNDER}  ")
-        return lines
-
-    write(text, None)
+    show([Row(r.name, r.date, r.summary, r.known) for r in REVISIONS.values()])
     ctx.exit()
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from bhyvesim.cli.streams import colour_is_asked_for, coloured, columns
 from bhyvesim.errors import Refused, UsageError
-from bhyvesim.report.model import Report
-from bhyvesim.store.rows import VmRow
-from bhyvesim.store.store import Store
-from bhyvesim.store.transaction import Transaction
 from bhyvesim.text import clean
 
 if TYPE_CHECKING:
     from bhyvesim.host.host import Host
     from bhyvesim.kernel.calls import Listener
     from bhyvesim.ops.operation import Recorder
+    from bhyvesim.report.model import Report
+    from bhyvesim.store.rows import VmRow
+    from bhyvesim.store.store import Store
+    from bhyvesim.store.transaction import Transaction
 
 _LONGEST_TIME = 20  # digits
 
@@ -40,15 +41,15 @@ class Session:
         self.dry_run = False
         self.listener: Listener | None = None  # told of every entry and return (trace)
         self.recorder: Recorder | None = None  # and of every operation
-        self._store: Store | None = None
 
-    @property
+    @cached_property
     def store(self) -> Store:
-        """What is stored."""
-        if self._store is None:
-            self._store = Store()
-            self.detail(f"the state is {self._store.path}")
-        return self._store
+        """The state file; what only prints a help knows nothing of it."""
+        from bhyvesim.store.store import Store
+
+        store = Store()
+        self.detail(f"the state is {store.path}")
+        return store
 
     def name(self, transaction: Transaction) -> str:
         """The VM that is meant: ``--vm``, else ``$BHYVESIM_VM``, else the only one there is.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bhyvesim import limits
 from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
-from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.builds import build_name
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.units import shorten
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any, NamedTuple, Protocol
 
-from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.builds import build_name
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.revisions import REVISIONS

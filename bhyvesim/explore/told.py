@@ -9,7 +9,7 @@ from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import KernelStop
 from bhyvesim.explore.causes import DRIFT, Cause
 from bhyvesim.explore.trial import Case, Trial
-from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.builds import build_name
 from bhyvesim.kernel.look.fsck import examine
 from bhyvesim.kernel.npt import NptResult
 from bhyvesim.ops.ioctls import Access

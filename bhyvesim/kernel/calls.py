@@ -33,11 +33,6 @@ class Assertions(Enum):
     OFF = "off"  # a production kernel: the ASSERT is not there
 
 
-def build_name(debug: bool) -> str:
-    """What a kernel build is called: DEBUG with live ASSERTs, else production."""
-    return "DEBUG" if debug else "production"
-
-
 @dataclass(frozen=True, slots=True)
 class AssertionSite:
     """One ASSERT or VERIFY in the source of one revision."""

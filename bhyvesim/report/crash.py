@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import UsageError
-from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.builds import build_name
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.report.memory import MappedRow, SegmentRow, memory_map, segments
 from bhyvesim.report.model import Column, Note, Report

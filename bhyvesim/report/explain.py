@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bhyvesim.crash.dump import CrashDump, span_of
-from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.builds import build_name
 from bhyvesim.kernel.memory import APIC_SPAN, Memmap
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.kernel.revisions.stops import NO_MEMMAP, Told

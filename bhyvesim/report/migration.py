@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Annotated, NamedTuple
 
 from bhyvesim.host.host import Migrated
-from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.builds import build_name
 from bhyvesim.report.fit import Page, paragraph, table
 from bhyvesim.report.model import Column, one_of
 from bhyvesim.vm.migration.plan import DEVICE_WRITES, DISCIPLINES, PAUSED, Plan

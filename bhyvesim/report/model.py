@@ -7,7 +7,6 @@ left out where they are None. The JSON Schemas are derived from the types of the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -66,6 +65,8 @@ def plain(record: Any) -> Any:
 
 def document(record: Any) -> str:
     """*record* as a JSON document, with what is unfit to be shown escaped."""
+    import json
+
     return clean_json(json.dumps(plain(record), indent=2, ensure_ascii=False)) + "\n"
 
 

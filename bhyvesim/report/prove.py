@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.builds import build_name
 from bhyvesim.report.fit import Page, paragraph
 from bhyvesim.report.model import Hex
 from bhyvesim.report.tones import BAD, GOOD, marked

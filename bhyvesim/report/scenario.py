@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.builds import build_name
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.report.fit import joined, packed, paragraph
 from bhyvesim.report.model import Column, Report

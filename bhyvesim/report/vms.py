@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
-from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.builds import build_name
 from bhyvesim.kernel.results import MachineState
 from bhyvesim.report.model import Column, Report, one_of
 from bhyvesim.report.tones import verdict

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.builds import build_name
 from bhyvesim.lint.places import holes, places_of
 from bhyvesim.ops.ioctls import Destroy
 from bhyvesim.prot import READ

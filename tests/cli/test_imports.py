@@ -37,6 +37,34 @@ def test_printing_a_memory_map_imports_neither_click_nor_the_engine(cli, config)
     assert not imported_by("--vm=testvm", "--get-memmap") & (HEAVY | ENGINE | SLOW)
 
 
+def test_the_version_imports_neither_click_nor_the_engine_nor_the_store():
+    assert not imported_by("--version") & (HEAVY | ENGINE | SLOW | {"sqlite3"})
+
+
+def test_a_list_of_vms_does_not_import_the_engine(cli, config):
+    cli("create", "--config", config("testvm"))
+    modules = imported_by("list")
+    assert "bhyvesim.store.transaction" in modules
+    assert not modules & (HEAVY | ENGINE | {"bhyvesim.store.codec", "dataclasses"})
+
+
+def test_neither_start_nor_end_looks_for_cycles():
+    script = (
+        "import atexit, gc, sys\nfrom bhyvesim.__main__ import main\nlooks = []\n"
+        "gc.callbacks.append(lambda phase, info: looks.append(info['generation']))\n"
+        "atexit.register(lambda: print(looks, gc.get_freeze_count() > 10_000, file=sys.stderr))\n"
+        "sys.argv = ['bhyvesim', '--help']\nmain()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "[] True\n"
+
+
+def test_help_knows_nothing_of_the_state():
+    assert not imported_by("--help") & {"sqlite3", "bhyvesim.store", "bhyvesim.report.memory"}
+
+
 @pytest.mark.parametrize("argv", [("--help",), ("--version",), ("list",)])
 def test_light_commands_import_nothing_heavy(argv):
     assert not imported_by(*argv) & HEAVY

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import click
 
 from bhyvesim import regex
-from bhyvesim.cli.bhyvectl.main import _address, _atoi, _options, is_bhyvectl_style
+from bhyvesim.cli.bhyvectl.main import _address, _atoi, _options
+from bhyvesim.cli.bhyvectl.manner import is_bhyvectl_style
 from bhyvesim.cli.commands.replay import lines_of
 from bhyvesim.cli.root import COMMANDS, root
 from bhyvesim.cli.session import Session

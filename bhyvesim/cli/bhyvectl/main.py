@@ -42,25 +42,6 @@ _CHANGING = frozenset(
 # How a thing is done; what is of these alone asks for nothing: bhyvectl opens the VM then, and
 # that may fail.
 _HOW = {"format", "quiet", "verbose", "revision-file", "color"}
-# Options of the subcommands' root, which therefore do not decide for bhyvectl's manner.
-_ROOT_OPTIONS = ("--help", "--version", "--quiet", "--verbose")
-_ROOT_VALUES = ("--vm", "--revision-file", "--format", "--color")
-
-
-def is_bhyvectl_style(argv: Sequence[str]) -> bool:
-    """Whether *argv* is options alone up to its first operand, beyond the root's own."""
-    i = 0
-    asks = False
-    while i < len(argv):
-        name, equals, _ = argv[i].partition("=")
-        if name in _ROOT_VALUES:
-            asks = asks or name in ("--vm", "--format")
-            i += 1 if equals else 2
-        elif argv[i] in ("--quiet", "--verbose", "-q", "-v"):
-            i += 1
-        else:
-            return argv[i].startswith("--") and argv[i] not in _ROOT_OPTIONS
-    return asks
 
 
 def main(argv: Sequence[str], session: Session) -> int:

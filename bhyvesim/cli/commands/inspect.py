@@ -7,7 +7,7 @@ import click
 from bhyvesim.cli.params import format_option
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.report.vms import ListedVm, listed
-from bhyvesim.store.codec import decode_spec
+from bhyvesim.store.glance import glance
 from bhyvesim.store.maps import decoding
 from bhyvesim.store.rows import Damaged, VmRow
 
@@ -38,15 +38,5 @@ def _listed(row: VmRow | Damaged) -> ListedVm:
     if isinstance(row, Damaged):
         raise row
     with decoding(row.name):
-        spec = decode_spec(row.spec)
-    kernel, moment = spec.kernel, row.moment
-    return ListedVm(
-        row.name,
-        row.state,
-        kernel.gpt,
-        kernel.debug,
-        spec.cpu,
-        spec.memory,
-        moment.resident,
-        moment.crash,
-    )
+        seen = glance(row.spec)
+    return ListedVm(row.name, row.state, *seen, row.moment.resident, row.moment.crash)

@@ -27,7 +27,8 @@ from bhyvesim.cli.session import Format, Session
 from bhyvesim.cli.streams import UNKNOWN_WIDTH
 from bhyvesim.errors import HostStopped
 from bhyvesim.host.host import Created, Destroyed, Done, Rebooted, Stopped
-from bhyvesim.kernel.calls import Warned, build_name
+from bhyvesim.kernel.builds import build_name
+from bhyvesim.kernel.calls import Warned
 from bhyvesim.kernel.vmrun import vm_run_sees
 from bhyvesim.ops.ioctls import Hold, Release
 from bhyvesim.ops.operation import Operation

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import Refused, UsageError
 from bhyvesim.host.history import History, Through
-from bhyvesim.kernel.calls import build_name
+from bhyvesim.kernel.builds import build_name
 from bhyvesim.kernel.gpt.fold import table_runs
 from bhyvesim.kernel.gpt.rows import NodeRow
 from bhyvesim.kernel.look.areas import Area, areas
