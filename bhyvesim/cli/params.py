@@ -15,7 +15,6 @@ from bhyvesim.cli.streams import COLOURS, Colour, choose_colour
 from bhyvesim.errors import BadValue
 from bhyvesim.prot import parse_prot
 from bhyvesim.span import parse_span
-from bhyvesim.store.store import Store
 from bhyvesim.text import clean
 from bhyvesim.units import parse_address, parse_bitmap, parse_size, shorten
 
@@ -127,6 +126,8 @@ def complete_vm(
     from bhyvesim.errors import BhyvesimError
 
     try:
+        from bhyvesim.store.store import Store
+
         with Store(wait_seconds=_PATIENCE).reading() as transaction:
             names = transaction.names()
     except BhyvesimError:
@@ -141,6 +142,8 @@ def complete_crash(
     from bhyvesim.errors import BhyvesimError
 
     try:
+        from bhyvesim.store.store import Store
+
         with Store(wait_seconds=_PATIENCE).reading() as transaction:
             rows = transaction.crashes()
     except BhyvesimError:
