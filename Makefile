@@ -1,6 +1,7 @@
 # make demo: the story of bug 14042.  make test: every check.  make clean: as before.
 # make test-long: what is bounded by minutes, not by a number.  make fuzz-inputs SECONDS=60
 # TARGETS=replay: whatever is read from outside, given anything.
+# make mutants: 100 mistakes planted one at a time, each of which some test has to find.
 # make test-all: every check on every Python from 3.11 on that is found.
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 
 SECONDS ?= 600
 
-.PHONY: demo test test-all test-long stress fuzz fuzz-inputs bench docs clean
+.PHONY: demo test test-all test-long stress fuzz fuzz-inputs mutants bench docs clean
 
 demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
@@ -32,6 +33,9 @@ fuzz: $(VENV)/.installed-test
 
 fuzz-inputs: $(VENV)/.installed-fuzz
 	$(BIN)/python -m tests.fuzz_inputs --seconds $(SECONDS) $(TARGETS)
+
+mutants: $(VENV)/.installed-test
+	$(BIN)/python -m tests.mutants
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
