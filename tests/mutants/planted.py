@@ -8,6 +8,9 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 _RECORDINGS = "tests/conformance/test_traces.py"
+_IMPORT = (
+    "tests/cli/test_import.py tests/cli/test_import_libvirt.py tests/cli/test_import_scripts.py"
+)
 _LATER = "tests/history/test_later_bugs.py"
 
 KERNEL = (
@@ -65,7 +68,7 @@ KERNEL = (
         "(self.npt.accessed if self.release_sets_accessed else 0)",
         "self.npt.accessed",
         "a released page is marked accessed on every revision",
-        "tests/kernel/test_dirty.py",
+        "tests/property/test_directed.py",
     ),
     Mutant(
         "kernel/gpt/engine.py",
@@ -78,8 +81,8 @@ KERNEL = (
         "kernel/gpt/dirty.py",
         "cls & ~gpt.npt.dirty, bits & wanted",
         "cls & ~gpt.npt.dirty, bits",
-        "all entries of a leaf are cleaned with the first",
-        "tests/kernel/test_dirty.py",
+        "an entry that is cleaned is there a second time",
+        f"{_RECORDINGS} tests/property/test_directed.py tests/property/test_lockstep.py",
     ),
     Mutant(
         "kernel/gpt/leaf.py",
@@ -87,6 +90,7 @@ KERNEL = (
         "    if mask == ALL_ENTRIES:\n        return (0,)\n",
         "a leaf that is emptied forgets its count",
         f"{_RECORDINGS} tests/history/test_later_bugs.py",
+        "all 512 entries go with the one memmap that covers them, and so does the leaf",
     ),
     Mutant(
         "kernel/revisions/closed_13932.py",
@@ -142,7 +146,7 @@ KERNEL = (
         "not 0 <= span.start < limit or span.end >= REACH",
         "not 0 <= span.start < limit or span.end > REACH",
         "the oldest revisions map up to the very end of four levels",
-        f"{_RECORDINGS} tests/property/test_directed.py",
+        "tests/property/test_directed.py",
     ),
     Mutant(
         "kernel/vmspace.py",
@@ -247,14 +251,14 @@ KERNEL = (
         "(dirty or not self.space.revision.ioctls.deferred_dirty)",
         "dirty",
         "a released page that was not written is clean before 15844",
-        "tests/kernel/test_dirty.py",
+        "tests/property/test_directed.py",
     ),
     Mutant(
         "kernel/client.py",
         "        times = 1 if prot & ~rights else self.gpt.count_absent(rest)\n",
         "        times = self.gpt.count_absent(rest)\n",
         "a page that may not be written fails the assertion of all after it",
-        "tests/property/test_directed.py tests/property/test_lockstep.py",
+        _LATER,
     ),
 )
 
@@ -330,6 +334,659 @@ CONFIG = (
     ),
 )
 
+KERNEL_MORE = (
+    Mutant(
+        "kernel/machine.py",
+        "        if pfn < 0 or end > 1 << PFN_BITS:\n",
+        "        if pfn < 0:\n",
+        "a segment lies past the last PFN that an entry holds",
+        "tests/kernel/test_machine.py tests/property/test_hostile.py",
+    ),
+    Mutant(
+        "kernel/machine.py",
+        '"EEXIST" if same else "EINVAL"',
+        '"EEXIST"',
+        "a segment of another size is EEXIST too",
+        "tests/conformance/test_traces.py",
+    ),
+    Mutant(
+        "kernel/look/fsck.py",
+        "        if wanted is None:\n            continue\n",
+        "        if wanted is None or wanted[0] > 1:\n            continue\n",
+        "fsck looks at no leaf that is counted",
+        "tests/cli/test_fsck.py tests/property/test_look.py",
+    ),
+    Mutant(
+        "kernel/look/fsck.py",
+        "    if counted > there and not _counts_down(machine.revision, machine.npt):\n",
+        "    if not _counts_down(machine.revision, machine.npt):\n",
+        "a counter that is too low is drift",
+        "tests/cli/test_fsck.py tests/property/test_look.py",
+    ),
+    Mutant(
+        "kernel/revisions/closed_13932.py",
+        "    counts_wired=True,\n",
+        "",
+        "the oldest revision counts no wired pages",
+        "tests/conformance/test_traces.py",
+    ),
+)
+
+OPS = (
+    Mutant(
+        "ops/keys.py",
+        "        if not -U64_END <= value <= U64_END:\n",
+        "        if False:\n",
+        "integers of any size are taken",
+        "tests/ops/test_operations.py tests/cli/test_bounds.py tests/cli/test_replay.py",
+    ),
+    Mutant(
+        "ops/keys.py",
+        "    if present != len(record):\n",
+        "    if present < len(record) - 1:\n",
+        "one key too many is passed over",
+        "tests/ops/test_operations.py tests/cli/test_replay.py",
+    ),
+    Mutant(
+        "ops/keys.py",
+        "    if not 0 <= amount < 256:\n",
+        "    if not 0 <= amount <= 256:\n",
+        "256 is a byte",
+        "tests/ops/test_operations.py tests/cli/test_replay.py tests/scenario/test_mistakes.py",
+    ),
+    Mutant(
+        "ops/contents.py",
+        "        k.written_length(self.length)\n",
+        "",
+        "a fill made in Python has no bound",
+        "tests/ops/test_operations.py tests/scenario/test_bounds.py",
+    ),
+    Mutant(
+        "ops/replay.py",
+        "    if len(record) != len(pairs):\n",
+        "    if False:\n",
+        "of a key that stands twice the last counts",
+        "tests/cli/test_replay.py tests/cli/test_bounds.py",
+    ),
+    Mutant(
+        "ops/replay.py",
+        "len(results) != len(ops)",
+        "len(results) < len(ops)",
+        "results too many are passed over",
+        "tests/cli/test_replay.py",
+    ),
+    Mutant(
+        "ops/replay.py",
+        "            self._filled += operation.length\n",
+        "            self._filled = operation.length\n",
+        "fills are bounded one by one only",
+        "tests/cli/test_bounds.py",
+    ),
+    Mutant(
+        "ops/ioctls.py",
+        '        if self.by == "device":\n            check_hold(self.prot)\n',
+        "        return\n",
+        "a device may execute, says the operation",
+        "tests/ops/test_operations.py tests/cli/test_replay.py",
+    ),
+)
+
+HOST = (
+    Mutant(
+        "host/host.py",
+        "                if self.keep and any(found.to_write for found in all_found):\n",
+        "                if any(found.to_write for found in all_found):\n",
+        "a dry run is stored",
+        "tests/host/test_host.py tests/cli/test_life.py",
+    ),
+    Mutant(
+        "host/host.py",
+        "            raise LostRace(self.name)\n",
+        "            return\n",
+        "what another command changed meanwhile is overwritten",
+        "tests/host/test_races.py",
+    ),
+    Mutant(
+        "host/host.py",
+        "        alone = self.listener is not None or self.recorder is not None",
+        "        alone = self.listener is not None",
+        "a lost race is recorded twice",
+        "tests/host/test_races.py tests/host/test_host.py",
+    ),
+    Mutant(
+        "host/host.py",
+        "                    if allocates and transaction.host() is not None:\n",
+        "                    if False:\n",
+        "two take the same memory of the host at once",
+        "tests/host/test_races.py tests/cli/test_host.py",
+    ),
+    Mutant(
+        "host/host.py",
+        "            if not keep:\n                gone",
+        "            if keep:\n                gone",
+        "migrate --keep destroys the source, and without it does not",
+        "tests/cli/test_migrate.py",
+    ),
+    Mutant(
+        "host/drift.py",
+        "            if until is not None and seq > until:\n",
+        "            if until is not None and seq >= until:\n",
+        "the last step that is asked for does not drift",
+        "tests/host/test_history.py tests/cli/test_history.py",
+    ),
+    Mutant(
+        "vm/life.py",
+        "        if memmap is not None and memmap not in machine.slots:\n",
+        "        if memmap is not None:\n",
+        "a reboot maps what is mapped still",
+        "tests/vm/test_vm.py tests/cli/test_life.py",
+    ),
+    Mutant(
+        "vm/life.py",
+        "(touch.gpa + touch.length + PAGE_SIZE - 1) >> PAGE_SHIFT",
+        "(touch.gpa + touch.length) >> PAGE_SHIFT",
+        "the last page of a touch is missing where it ends inside",
+        "tests/vm/test_vm.py tests/cli/test_life.py",
+    ),
+    Mutant(
+        "vm/host_memory.py",
+        "self.reservoir - self.taken, self.taken",
+        "self.reservoir, self.taken",
+        "what others took of the reservoir is free",
+        "tests/cli/test_host.py",
+    ),
+    Mutant(
+        "vm/migration/memory.py",
+        "            if other._read(part, page) != data\n",
+        "            if not other._read(part, page)\n",
+        "bytes that arrived otherwise are not lost",
+        "tests/vm/test_migration.py",
+    ),
+    Mutant(
+        "vm/migration/memory.py",
+        "        ram.unknown -= ram.written\n",
+        "",
+        "what is known to be written is unknown as well",
+        "tests/vm/test_migration.py",
+    ),
+    Mutant(
+        "vm/migration/marks.py",
+        "        if at < 0 or index >= self._runs[at][1]:\n",
+        "        if at < 0 or index > self._runs[at][1]:\n",
+        "the leaf after a run is in it",
+        "tests/vm/test_marks.py",
+    ),
+    Mutant(
+        "store/transaction.py",
+        " WHERE vm = ? ORDER BY id DESC LIMIT 1",
+        " WHERE vm = ? ORDER BY id LIMIT 1",
+        "the latest dump of a VM is its first",
+        "tests/cli/test_explain.py",
+    ),
+    Mutant(
+        "store/transaction.py",
+        "        if checksum_of(parts) != moment.parts:\n",
+        "        if len(parts) > 99:\n",
+        "parts that are gone are not missed",
+        "tests/store/test_damage.py",
+    ),
+    Mutant(
+        "store/transaction.py",
+        "checksum(*part[:5], body) != stored",
+        "not stored",
+        "a changed part is not seen",
+        "tests/store/test_damage.py",
+    ),
+    Mutant(
+        "store/store.py",
+        "                self._copy_aside(version)\n",
+        "",
+        "the file of an old version is not kept",
+        "tests/store/test_migration.py",
+    ),
+    Mutant(
+        "store/store.py",
+        "                os.mkdir(self.folder, 0o700)\n",
+        "                os.mkdir(self.folder)\n",
+        "anybody may read the state folder",
+        "tests/cli/test_state.py",
+    ),
+)
+
+SCENARIO = (
+    Mutant(
+        "scenario/compare.py",
+        "    if expected.byte is not None and observed.data is not None:\n",
+        "    if False and observed.data is not None:\n",
+        "what is said of bytes is never looked at",
+        "tests/scenario/test_run.py tests/scenario/test_steps.py",
+    ),
+    Mutant(
+        "scenario/compare.py",
+        "    if expected.lost not in (None, observed.lost or 0):\n",
+        "    if observed.lost and expected.lost not in (None, observed.lost):\n",
+        "pages that should be lost need not be",
+        "tests/scenario/test_steps.py tests/scenario/test_migrate.py",
+    ),
+    Mutant(
+        "scenario/compare.py",
+        "        and expected.function in (None, panic.function)\n",
+        "",
+        "a panic may be in any function",
+        "tests/scenario/test_run.py tests/scenario/test_steps.py",
+    ),
+    Mutant(
+        "scenario/compare.py",
+        "        if kinds != set(expected.fsck):\n",
+        "        if not kinds >= set(expected.fsck):\n",
+        "fsck may find more than is expected",
+        "tests/scenario/test_steps.py",
+    ),
+    Mutant(
+        "scenario/compare.py",
+        "            if counts[level] != number:\n",
+        "            if counts[level] > number:\n",
+        "tables may be missing",
+        "tests/scenario/test_run.py tests/scenario/test_steps.py",
+    ),
+    Mutant(
+        "scenario/cell.py",
+        "        return wrong is not None or observed.stop is not None\n",
+        "        return wrong is not None\n",
+        "a cell goes on after a panic that was expected",
+        "tests/scenario/test_run.py tests/scenario/test_steps.py",
+    ),
+    Mutant(
+        "scenario/bisect.py",
+        "            if outcome not in (NOT_THERE, before):\n",
+        "            if outcome != before:\n",
+        "a revision that lacks an operation mends or breaks",
+        "tests/scenario/test_bisect.py",
+    ),
+    Mutant(
+        "scenario/bisect.py",
+        'for e in step.expectations if "gpt" not in e.when]',
+        "for e in step.expectations]",
+        "an expectation of one revision makes it right",
+        "tests/scenario/test_bisect.py",
+    ),
+    Mutant(
+        "scenario/deadline.py",
+        "        signal.setitimer(signal.ITIMER_REAL, 0)\n",
+        "",
+        "an alarm is left behind",
+        "tests/scenario/test_deadline.py",
+    ),
+    Mutant(
+        "scenario/many.py",
+        "groupby(selected, key=itemgetter(0))",
+        "groupby(selected, key=itemgetter(1))",
+        "a cell runs another scenario's steps",
+        "tests/scenario/test_run.py",
+    ),
+    Mutant(
+        "workers.py",
+        "            if not finished:\n                self.stop()\n",
+        "            pass\n",
+        "workers go on after nobody wants their work",
+        "tests/scenario/test_run.py",
+    ),
+    Mutant(
+        "workers.py",
+        "        executor.shutdown(cancel_futures=True)",
+        "        executor.shutdown(wait=False)",
+        "workers are left behind",
+        "tests/scenario/test_run.py",
+    ),
+    Mutant(
+        "config/scenario/sources.py",
+        "        if real in self._open:\n",
+        "        if path in self._open:\n",
+        "a file that includes itself by another name goes on",
+        "tests/scenario/test_mistakes.py",
+    ),
+    Mutant(
+        "config/scenario/sources.py",
+        "        self._includes += 1\n",
+        "",
+        "includes are not counted",
+        "tests/scenario/test_bounds.py",
+    ),
+    Mutant(
+        "config/scenario/expectations.py",
+        "    if value >> (8 * size):\n",
+        "    if value >> 64:\n",
+        "an integer that does not fit its size can be expected",
+        "tests/scenario/test_mistakes.py",
+    ),
+    Mutant(
+        "config/scenario/expectations.py",
+        "        if len(left) == len(open_cells):\n",
+        "        if False:\n",
+        "an expectation that never holds is taken",
+        "tests/scenario/test_mistakes.py",
+    ),
+)
+
+LINT = (
+    Mutant(
+        "lint/review.py",
+        "        if end > line:\n",
+        "        if end >= line:\n",
+        "a mapping that ends on a line of 512 GiB crosses it",
+        "tests/cli/test_check.py",
+    ),
+    Mutant(
+        "lint/review.py",
+        "        at_destroy = b.mapping is not None and a.mapping < b.mapping\n",
+        "        at_destroy = b.mapping is not None\n",
+        "a neighbour that goes first is in danger",
+        "tests/cli/test_check.py",
+    ),
+    Mutant(
+        "lint/review.py",
+        "names[names.index(spec.kernel.gpt) :]",
+        "[spec.kernel.gpt]",
+        "later kernels do not count where one is named",
+        "tests/cli/test_check.py",
+    ),
+    Mutant(
+        "lint/places.py",
+        "        leaf_start = max(end & -LEAF_SPAN, leaf_end)\n",
+        "        leaf_start = end & -LEAF_SPAN\n",
+        "a hole between two mappings of a leaf is there twice",
+        "tests/lint/test_places.py tests/cli/test_check.py",
+    ),
+    Mutant(
+        "lint/room.py",
+        "    if self.phys_bits is not None and end > 1 << self.phys_bits:\n",
+        "    if self.phys_bits is not None and end >= 1 << self.phys_bits:\n",
+        "a mapping up to the end of the addresses is past it",
+        "tests/cli/test_host.py tests/cli/test_check.py",
+    ),
+    Mutant(
+        "lint/room.py",
+        "            if lacks:\n                parts.append",
+        "            if lacks and not reserved:\n                parts.append",
+        "VMs together never lack reservoir",
+        "tests/cli/test_host.py",
+    ),
+)
+
+CRASH = (
+    Mutant(
+        "report/crash.py",
+        "    if now - seconds > _SIX_MONTHS or seconds - now > 60:\n",
+        "    if seconds - now > 60:\n",
+        "an old report's date has no year",
+        "tests/cli/test_life.py",
+    ),
+    Mutant(
+        "report/crash.py",
+        "    now = max(now, recorded / 1e9)",
+        "    now = now + 0",
+        "a record is read before it was made",
+        "tests/cli/test_life.py",
+    ),
+    Mutant(
+        "crash/dump.py",
+        "    if checksum != _checksum(body):\n",
+        "    if len(checksum) != 64:\n",
+        "a changed dump is taken",
+        "tests/crash/test_dump.py",
+    ),
+    Mutant(
+        "crash/dump.py",
+        "    if not unpacker.eof:\n",
+        "    if False:\n",
+        "a dump that is too large is taken as far as it goes",
+        "tests/crash/test_dump.py tests/cli/test_bounds.py",
+    ),
+    Mutant(
+        "crash/dump.py",
+        '    if version != b"%d" % VERSION:\n',
+        "    if not version:\n",
+        "a dump of a later version is read",
+        "tests/crash/test_dump.py",
+    ),
+)
+
+TRACE = (
+    Mutant(
+        "trace/aggregate.py",
+        "    k = min(abs(value).bit_length(), _TOP + 1)\n",
+        "    k = min(abs(value).bit_length(), _TOP)\n",
+        "the last bucket of quantize() is one too low",
+        "tests/trace/test_aggregate.py",
+    ),
+    Mutant(
+        "trace/aggregate.py",
+        "min((value - self.low) // self.step, self.levels) + 1",
+        "min((value - self.low) // self.step, self.levels + 1) + 1",
+        "lquantize() has buckets above its last",
+        "tests/trace/test_aggregate.py",
+    ),
+    Mutant(
+        "trace/predicate.py",
+        "        odd = nots % 2 == 1\n",
+        "        odd = True\n",
+        "two nots are one",
+        "tests/trace/test_predicate.py",
+    ),
+    Mutant(
+        "trace/predicate.py",
+        "        self._depth -= 1\n",
+        "",
+        "parentheses beside each other count as nested",
+        "tests/trace/test_predicate.py",
+    ),
+)
+
+EXPLORE = (
+    Mutant(
+        "explore/causes.py",
+        "not operation.prot & ~m.prot",
+        "operation.prot & m.prot",
+        "a refusal is wrong where the memmap permits a part",
+        "tests/explore/test_explore.py tests/explore/test_prove.py",
+    ),
+    Mutant(
+        "explore/causes.py",
+        "    if was.dirty is None or isinstance(came, Refused):\n",
+        "    if True:\n",
+        "a clean page that is called dirty is not seen",
+        "tests/explore/test_explore.py tests/explore/test_prove.py",
+    ),
+    Mutant(
+        "explore/causes.py",
+        "isinstance(came, int) and came > 0",
+        "isinstance(came, int) and came < 0",
+        "no search finds a leak",
+        "tests/explore/test_explore.py tests/explore/test_prove.py",
+    ),
+    Mutant(
+        "explore/bound.py",
+        "range(len(unmaps) + 1)]",
+        "range(len(unmaps))]",
+        "a proof leaves out the longest end of a life",
+        "tests/explore/test_prove.py",
+    ),
+    Mutant(
+        "explore/bound.py",
+        "    return [tuple(done), *kept, *released]\n",
+        "    return [tuple(done), *released]\n",
+        "a proof leaves out holds that are kept",
+        "tests/explore/test_prove.py",
+    ),
+    Mutant(
+        "explore/search.py",
+        'Random(f"{chunk.seed} {chunk.number}")',
+        "Random(chunk.seed)",
+        "all chunks of a search are the same",
+        "tests/explore/test_explore.py",
+    ),
+    Mutant(
+        "explore/shrink.py",
+        "        if small == before:\n            break\n",
+        "        break\n",
+        "a case is shrunk once only",
+        "tests/explore/test_explore.py tests/explore/test_lockstep.py",
+    ),
+)
+
+REPORT = (
+    Mutant(
+        "report/humanize.py",
+        "remainder >= 973",
+        "remainder >= 1000",
+        "99999.96 K is printed in six digits",
+        "tests/report/test_humanize.py",
+    ),
+    Mutant(
+        "report/explain.py",
+        "        if before is not None and gpa - before > PAGE_SIZE:\n",
+        "        if before is not None and gpa - before > 2 * PAGE_SIZE:\n",
+        "a gap of one page is not drawn",
+        "tests/cli/test_explain.py",
+    ),
+    Mutant(
+        "report/tables.py",
+        "        if record.more:\n",
+        "        if False:\n",
+        "rows that --limit leaves out are not counted",
+        "tests/cli/test_gpt.py",
+    ),
+    Mutant(
+        "report/leaks.py",
+        " or not all(s.slots for s in segments)",
+        "",
+        "a segment that nobody maps is not leaked",
+        "tests/cli/test_fsck.py",
+    ),
+    Mutant(
+        "cli/__init__.py",
+        "        return status or 1\n",
+        "        return status\n",
+        "output that could not be written is a success",
+        "tests/cli/test_output.py",
+    ),
+    Mutant(
+        "cli/bhyvectl/getopt.py",
+        "        if name == typed:\n",
+        "        if False:\n",
+        "an option that begins another is ambiguous",
+        "tests/cli/test_bhyvectl.py",
+    ),
+    Mutant(
+        "cli/bhyvectl/getopt.py",
+        "            if not permute:\n",
+        "            if False:\n",
+        "POSIXLY_CORRECT is not asked",
+        "tests/cli/test_bhyvectl.py",
+    ),
+    Mutant(
+        "cli/commands/advice.py",
+        "worst >= _LEVELS[fail_on]",
+        "worst > _LEVELS[fail_on]",
+        "check --fail-on takes the level itself for fine",
+        "tests/cli/test_check.py",
+    ),
+    Mutant(
+        "text.py",
+        "\\u202e",
+        "\\u202d",
+        "text is turned by a mark",
+        "tests/cli/test_output.py",
+    ),
+    Mutant(
+        "span.py",
+        "        return self.start < other.end and other.start < self.end\n",
+        "        return self.start <= other.end and other.start < self.end\n",
+        "a span overlaps the one that it begins after",
+        "tests/conformance/test_traces.py",
+    ),
+)
+
+IMPORTERS = (
+    Mutant(
+        "config/importers/draft.py",
+        '"".join(c if c.isprintable() else "?" for c in text)',
+        "text",
+        "a name with a newline ends its comment",
+        f"{_IMPORT} tests/property/test_import_damage.py",
+    ),
+    Mutant(
+        "config/importers/memmap.py",
+        " if len(line) < _MAX_ROW else None",
+        "",
+        "a row of a memory map has no bound",
+        "tests/cli/test_import.py tests/cli/test_bounds.py tests/property/test_import_damage.py",
+    ),
+    Mutant(
+        "config/importers/memmap.py",
+        "        if before.gpa + before.length > row.gpa:\n",
+        "        if before.gpa == row.gpa:\n",
+        "maps that overlap are taken",
+        "tests/cli/test_import.py",
+    ),
+    Mutant(
+        "config/importers/memsize.py",
+        "    elif number < MIB:\n",
+        "    elif number <= MIB:\n",
+        "a MiB in bytes is a TiB",
+        "tests/cli/test_import.py tests/cli/test_import_scripts.py",
+    ),
+    Mutant(
+        "config/importers/variables.py",
+        "            if len(value) > _MAX_LENGTH:\n",
+        "            if False:\n",
+        "a variable grows without end",
+        "tests/cli/test_import_scripts.py",
+    ),
+    Mutant(
+        "config/importers/variables.py",
+        "        if len(values) > 1:\n",
+        "        if len(values) > 2:\n",
+        "of two values one is taken",
+        "tests/cli/test_import_scripts.py",
+    ),
+    Mutant(
+        "config/importers/settings.py",
+        "        if before is None or key == NAME or self._same(key, before, setting):\n",
+        "        if before is None or before:\n",
+        "of two memory sizes the last counts",
+        f"{_IMPORT} tests/cli/test_import_vmbhyve.py",
+    ),
+    Mutant(
+        "config/importers/sniff.py",
+        "    if len(found) > limits.VMS.most:\n",
+        "    if False:\n",
+        "a file has any number of VMs",
+        "tests/cli/test_import.py tests/cli/test_import_libvirt.py tests/cli/test_bounds.py",
+    ),
+    Mutant(
+        "config/importers/source.py",
+        '        if b"\\0" in raw:\n',
+        "        if False:\n",
+        "a binary file is text",
+        "tests/cli/test_import.py tests/cli/test_import_wrong.py",
+    ),
+    Mutant(
+        "config/importers/vmbhyve.py",
+        "    if bare in _DECIDING and before.text != text:\n",
+        "    if False:\n",
+        "of two loaders the first counts",
+        "tests/cli/test_import_vmbhyve.py",
+    ),
+    Mutant(
+        "config/importers/source.py",
+        'does. Raises ImportProblem."""\n    if len(data) > limits.FOREIGN.most:\n',
+        'does. Raises ImportProblem."""\n    if False:\n',
+        "a file that is imported may be of any length",
+        "tests/cli/test_import.py tests/cli/test_bounds.py tests/cli/test_import_wrong.py",
+    ),
+)
+
 BASE = (
     Mutant(
         "units.py",
@@ -340,4 +997,20 @@ BASE = (
     ),
 )
 
-MUTANTS = (*KERNEL, *STORE, *CLI, *CONFIG, *BASE)
+MUTANTS = (
+    *KERNEL,
+    *STORE,
+    *CLI,
+    *CONFIG,
+    *KERNEL_MORE,
+    *OPS,
+    *HOST,
+    *SCENARIO,
+    *LINT,
+    *CRASH,
+    *TRACE,
+    *EXPLORE,
+    *REPORT,
+    *IMPORTERS,
+    *BASE,
+)
