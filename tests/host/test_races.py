@@ -51,6 +51,15 @@ def host(folder):
     return host
 
 
+def test_who_records_does_nothing_twice(folder, host):
+    """What was recorded cannot be taken back where the race is lost."""
+    heard = []
+    ours = Host(Interrupted(folder, 1, lambda n: touch(host, n)), lambda: NOW)
+    ours.recorder = heard.append
+    assert touch(ours, 9) == 1
+    assert [type(operation) for operation in heard] == [Access]
+
+
 def touch(host, page):
     (access,), *_ = host.perform("x", "touch", Access(page * PAGE, 1, 2))
     return access.mapped
