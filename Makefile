@@ -1,7 +1,7 @@
 # make demo: the story of bug 14042.  make test: every check.  make clean: as before.
 # make test-long: what is bounded by minutes, not by a number.  make fuzz-inputs SECONDS=60
 # TARGETS=replay: whatever is read from outside, given anything.
-# make mutants: 100 mistakes planted one at a time, each of which some test has to find.
+# make mutants: more than 100 mistakes planted one at a time, each of which some test has to find.
 # make test-all: every check on every Python from 3.11 on that is found.
 PYTHON ?= python3
 VENV := .venv

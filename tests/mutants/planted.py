@@ -928,14 +928,14 @@ IMPORTERS = (
         '"".join(c if c.isprintable() else "?" for c in text)',
         "text",
         "a name with a newline ends its comment",
-        f"{_IMPORT} tests/property/test_import_damage.py",
+        "tests/cli/test_import.py",
     ),
     Mutant(
         "config/importers/memmap.py",
         " if len(line) < _MAX_ROW else None",
         "",
         "a row of a memory map has no bound",
-        "tests/cli/test_import.py tests/cli/test_bounds.py tests/property/test_import_damage.py",
+        "tests/cli/test_import.py",
     ),
     Mutant(
         "config/importers/memmap.py",
@@ -977,7 +977,7 @@ IMPORTERS = (
         "    if len(found) > limits.VMS.most:\n",
         "    if False:\n",
         "a file has any number of VMs",
-        "tests/cli/test_import.py tests/cli/test_import_libvirt.py tests/cli/test_bounds.py",
+        "tests/cli/test_import.py",
     ),
     Mutant(
         "config/importers/source.py",
@@ -998,7 +998,7 @@ IMPORTERS = (
         'does. Raises ImportProblem."""\n    if len(data) > limits.FOREIGN.most:\n',
         'does. Raises ImportProblem."""\n    if False:\n',
         "a file that is imported may be of any length",
-        "tests/cli/test_import.py tests/cli/test_bounds.py tests/cli/test_import_wrong.py",
+        "tests/cli/test_import.py",
     ),
 )
 
