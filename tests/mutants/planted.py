@@ -337,6 +337,34 @@ CONFIG = (
 KERNEL_MORE = (
     Mutant(
         "kernel/machine.py",
+        '        if self.state is state:\n            raise Refused("EALREADY"',
+        '        if False:\n            raise Refused("EALREADY"',
+        "a VM is paused twice",
+        "tests/kernel/test_pause.py",
+    ),
+    Mutant(
+        "kernel/machine.py",
+        "        self.check_offered(self.revision.ioctls.pause, ioctl)\n",
+        "        self.check_running()\n",
+        "every kernel can pause",
+        "tests/kernel/test_pause.py",
+    ),
+    Mutant(
+        "kernel/gpt/windows.py",
+        "    if at < LEAVES:\n        yield at,",
+        "    if at < 0:\n        yield at,",
+        "what lies after the last window of tables is not restored",
+        "tests/kernel/gpt/test_windows.py tests/kernel/test_snapshot.py",
+    ),
+    Mutant(
+        "kernel/gpt/windows.py",
+        "present(leaf).bit_count() * (end - start) for",
+        "present(leaf).bit_count() for",
+        "entries of a run of leaves are counted once",
+        "tests/kernel/gpt/test_windows.py tests/vm/test_vm.py",
+    ),
+    Mutant(
+        "kernel/machine.py",
         "        if pfn < 0 or end > 1 << PFN_BITS:\n",
         "        if pfn < 0:\n",
         "a segment lies past the last PFN that an entry holds",
@@ -373,6 +401,20 @@ KERNEL_MORE = (
 )
 
 OPS = (
+    Mutant(
+        "ops/recording.py",
+        "        if len(self.lives) >= limits.LIVE_VMS.most:\n",
+        "        if False:\n",
+        "a recording has any number of VMs",
+        "tests/live/test_live.py tests/cli/test_bounds.py",
+    ),
+    Mutant(
+        "ops/recording.py",
+        "        self._unreliable |= not reliable\n",
+        "        self._unreliable = not reliable\n",
+        "numbers that are not reliable become so again",
+        "tests/live/test_live.py",
+    ),
     Mutant(
         "ops/keys.py",
         "        if not -U64_END <= value <= U64_END:\n",
@@ -768,6 +810,13 @@ CRASH = (
 
 TRACE = (
     Mutant(
+        "trace/probe.py",
+        '            if not probe.returned:\n                yield f"arg{i}"\n',
+        '            yield f"arg{i}"\n',
+        "a return has the arguments of its entry",
+        "tests/trace/test_probe.py",
+    ),
+    Mutant(
         "trace/aggregate.py",
         "    k = min(abs(value).bit_length(), _TOP + 1)\n",
         "    k = min(abs(value).bit_length(), _TOP)\n",
@@ -850,6 +899,13 @@ EXPLORE = (
 )
 
 REPORT = (
+    Mutant(
+        "report/html/stretches.py",
+        "            max(last.end, row.end),\n",
+        "            row.end,\n",
+        "a stretch ends where the last one in it does",
+        "tests/report/test_html.py",
+    ),
     Mutant(
         "report/humanize.py",
         "remainder >= 973",
