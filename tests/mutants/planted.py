@@ -361,7 +361,7 @@ KERNEL_MORE = (
         "present(leaf).bit_count() * (end - start) for",
         "present(leaf).bit_count() for",
         "entries of a run of leaves are counted once",
-        "tests/kernel/gpt/test_windows.py tests/vm/test_vm.py",
+        "tests/kernel/gpt/test_windows.py",
     ),
     Mutant(
         "kernel/machine.py",
@@ -500,7 +500,7 @@ HOST = (
         "                    if allocates and transaction.host() is not None:\n",
         "                    if False:\n",
         "two take the same memory of the host at once",
-        "tests/host/test_races.py tests/cli/test_host.py",
+        "tests/host/test_races.py",
     ),
     Mutant(
         "host/host.py",
