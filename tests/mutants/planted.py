@@ -852,14 +852,14 @@ EXPLORE = (
         "not operation.prot & ~m.prot",
         "operation.prot & m.prot",
         "a refusal is wrong where the memmap permits a part",
-        "tests/explore/test_explore.py::test_planted_mistakes_are_found",
+        "tests/explore/test_explore.py tests/explore/test_prove.py",
     ),
     Mutant(
         "explore/causes.py",
         "    if was.dirty is None or isinstance(came, Refused):\n",
         "    if True:\n",
         "a clean page that is called dirty is not seen",
-        "tests/explore/test_explore.py::test_planted_mistakes_are_found",
+        "tests/explore/test_explore.py tests/explore/test_prove.py",
     ),
     Mutant(
         "explore/causes.py",
@@ -887,7 +887,7 @@ EXPLORE = (
         'Random(f"{chunk.seed} {chunk.number}")',
         "Random(chunk.seed)",
         "all chunks of a search are the same",
-        "tests/explore/test_explore.py::test_a_seed_and_a_number_give_the_same_whatever_the_jobs",
+        "tests/explore/test_explore.py::test_every_chunk_goes_another_way_and_always_the_same",
     ),
     Mutant(
         "explore/shrink.py",
