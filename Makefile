@@ -1,6 +1,7 @@
 # make demo: the story of bug 14042.  make test: every check.  make clean: as before.
 # make test-long: what is bounded by minutes, not by a number.  make fuzz-inputs SECONDS=60
 # TARGETS=replay: whatever is read from outside, given anything.
+# make mutants: more than 100 mistakes planted one at a time, each of which some test has to find.
 # make test-all: every check on every Python from 3.11 on that is found.
 # make test-locked: every check, on the very files that requirements/test.txt names by their hashes.
 # make lock: requirements/test.txt anew, with the newest of everything.
@@ -14,7 +15,7 @@ LOCKED := .venv-locked
 SECONDS ?= 600
 
 .PHONY: demo test test-all test-locked test-lowest test-long test-sdist
-.PHONY: lock stress fuzz fuzz-inputs bench docs clean
+.PHONY: lock stress fuzz fuzz-inputs mutants bench docs clean
 
 demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
@@ -52,6 +53,9 @@ fuzz: $(VENV)/.installed-test
 
 fuzz-inputs: $(VENV)/.installed-fuzz
 	$(BIN)/python -m tests.fuzz_inputs --seconds $(SECONDS) $(TARGETS)
+
+mutants: $(VENV)/.installed-test
+	$(BIN)/python -m tests.mutants
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks

@@ -27,6 +27,12 @@ def explicit(mappings, segments="[{id: 0, size: 64M}]", head=""):
     )
 
 
+def test_a_mapping_that_ends_on_a_line_of_512_gib_does_not_cross_it(check):
+    for size, crosses in (("1048576K", False), ("1048580K", True)):
+        found = check(explicit([f"gpa: 511G, segment: 0, len: {size}"], "[{id: 0, size: 2G}]"))
+        assert ("BV103" in [finding["code"] for finding in found]) == crosses
+
+
 def test_the_hazard_of_the_report(cli, config):
     path = config("testvm-13932")
     status, out, _ = cli("check", path)

@@ -61,6 +61,30 @@ def test_the_line_and_the_table_added_twice(cli, vm_file, golden):
     assert "is not found, and is added a second time" in cli("explain").out
 
 
+@pytest.mark.parametrize(("second", "gap"), [("4K", False), ("8K", True), ("1M", True)])
+def test_a_picture_shows_where_addresses_are_left_out(cli, vm_file, second, gap):
+    text = (
+        "name: x\nkernel: {gpt: 14042}\nsegments: [{id: 0, size: 2M}]\nmappings: "
+        f"[{{gpa: 0, segment: 0, len: 4K}}, {{gpa: {second}, segment: 0, offset: 1M, len: 4K}}]\n"
+    )
+    cli("create", "--config", vm_file(text))
+    assert cli("destroy").status == 3
+    lines = [line.split() for line in cli("explain").out.splitlines()]
+    first = next(i for i, words in enumerate(lines) if words[:2] == ["0x0", "|"])
+    assert (lines[first + 1] == [":"]) == gap
+
+
+def test_without_a_number_the_last_dump_counts(cli, vm_file):
+    """Of the VM that is named, or of all."""
+    text = "name: x\nmemory: 1M\nkernel: {gpt: 13896}\n"
+    for number, (name, gpa) in enumerate([("x", "1028K"), ("y", "1040K")] * 2, start=1):
+        cli("create", "--replace", "--config", vm_file(text), "--vm", name)
+        assert cli("touch", "--vm", name, "--gpa", gpa, "--by", "device").status == 3
+        assert cli("explain", "--vm", name).out.startswith(f"crash {number}: {name} panicked")
+        assert cli("explain").out.startswith(f"crash {number}: {name} panicked")
+    assert cli("explain", "--vm", "x").out.startswith("crash 3: x panicked")
+
+
 def test_codes_and_revisions(cli):
     for code, rule in RULES.items():
         head, _, why = cli("explain", code.lower()).out.partition("\n\n")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from bhyvesim import limits
 from bhyvesim.config.importers.memsize import parse_memsize
+from bhyvesim.config.importers.sniff import find
 from bhyvesim.config.importers.source import ImportProblem, Source
+from tests.cli.imports import VM_BHYVE
 from tests.cli.test_life import MEMMAP
 
 PASTED = f": frankenstein; sudo bhyvectl --vm=testvm --get-memmap\n{MEMMAP}: frankenstein;\n"
@@ -246,3 +249,40 @@ def test_a_variable_used_many_times_over_is_expanded_once(imported):
     lines = "".join(f"a{i}=%(a{i + 1})%(a{i + 1})\n" for i in range(38))
     _, vm, _ = imported(f"memory.size=1G\nname=x%(a0)\n{lines}a38=\n")
     assert vm["name"] == "x"
+
+
+def test_a_file_by_whatever_name_adds_no_line_to_the_description(cli, vm_file):
+    path = vm_file(VM_BHYVE, "web\nmemory: 1T\n#\u2028memory: 2T.conf")
+    status, out, err = cli("import", path, "--vm", "web")
+    assert status == 0, err
+    assert yaml.safe_load(out)["memory"] == "4G"
+    assert out.splitlines()[0].endswith(
+        "/web?memory: 1T?#?memory: 2T.conf (a vm-bhyve configuration)."
+    )
+
+
+@pytest.mark.parametrize(("length", "taken"), [(499, True), (500, False)])
+def test_a_row_of_a_map_has_its_bound(cli, vm_file, length, taken):
+    """bhyvectl's are shorter by far; blanks in any number would be tried in every way."""
+    begin, end = "0 3072MB", "sysmem 0 RWX"
+    row = f"{begin}{' ' * (length - len(begin) - len(end))}{end}"
+    status, out, err = cli("import", vm_file(HEAD + row + "\n", "map"))
+    assert (status == 0) == taken
+    assert ("memory: 3G" in out) == taken
+    assert ("map:2: " in err and "expected Address Length Segment" in err) != taken
+
+
+def test_a_file_has_its_bound(cli, vm_file):
+    text = VM_BHYVE + "#" * (limits.FOREIGN.most - len(VM_BHYVE))
+    assert cli("import", vm_file(text), "--from", "vm-bhyve", "--vm", "web").status == 0
+    path = vm_file(text + "#")
+    status, out, err = cli("import", path, "--from", "vm-bhyve", "--vm", "web")
+    assert (status, out) == (2, "")
+    assert err == f"bhyvesim: {path}:1: over 1048576 bytes: expected a smaller file\n"
+
+
+def test_a_file_has_so_many_vms_and_no_more():
+    lines = [f"bhyve -m 1G vm{number}\n" for number in range(limits.VMS.most + 1)]
+    with pytest.raises(ImportProblem, match="1001 VMs: expected at most 1000 VMs in a file"):
+        find("".join(lines).encode(), "start.sh", None, lambda _: None)
+    assert len(find("".join(lines[1:]).encode(), "start.sh", None, lambda _: None)) == 1000

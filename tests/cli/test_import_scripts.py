@@ -155,3 +155,11 @@ def test_roms_wired_memory_and_framebuffers(imported):
 def test_variables_that_double_each_other_come_to_an_end(refused):
     doubling = "".join(f"A{i}=$A{i + 1}$A{i + 1}\n" for i in range(60))
     assert "stands for itself" in refused(SH + f"f() {{\n{doubling}A60=\nbhyve -m $A0 x\n}}\n")
+
+
+@pytest.mark.parametrize(("times", "said"), [(8, "the memory size"), (9, "$M grows without end")])
+def test_a_variable_has_its_bound(cli, vm_file, times, said):
+    script = "#!/bin/sh\nM=0123456789abcdef\n" + 'M="$M$M"\n' * times + "bhyve -m $M web\n"
+    status, out, err = cli("import", vm_file(script, "start.sh"))
+    assert (status, out) == (2, "")
+    assert said in err

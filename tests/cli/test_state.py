@@ -18,6 +18,7 @@ import pytest
 from bhyvesim.cli.params import complete_vm
 from bhyvesim.cli.root import root
 from bhyvesim.errors import StateError
+from bhyvesim.store.schema import OLDEST_VERSION, VERSION
 from bhyvesim.store.store import Store
 
 
@@ -64,6 +65,34 @@ def test_another_programs_database_is_refused_and_kept(cli, config, state):
     status, _, err = cli("create", "--config", config("testvm"))
     assert status == 4
     assert "is not a bhyvesim state file; nothing was written" in err
+    assert state.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [("list",), ("reboot",), ("destroy",)])
+def test_a_file_with_another_programs_number_is_refused_and_kept(cli, config, state, command):
+    """Whatever else is in it: it may look like ours."""
+    cli("create", "--config", config("testvm"))
+    db = sqlite3.connect(state)
+    db.execute("PRAGMA application_id = 252006673")
+    db.close()
+    before = state.read_bytes()
+    status, out, err = cli(*command)
+    assert (status, out, err.count("\n")) == (4, "", 1)
+    assert "is not a bhyvesim state file; nothing was written" in err
+    assert state.read_bytes() == before
+
+
+@pytest.mark.parametrize("version", [OLDEST_VERSION - 1, -1, VERSION + 1])
+def test_versions_next_to_those_that_are_known(cli, config, state, version):
+    cli("create", "--config", config("testvm"))
+    db = sqlite3.connect(state)
+    db.execute(f"PRAGMA user_version = {version}")
+    db.close()
+    before = state.read_bytes()
+    for command in (("list",), ("reboot",)):
+        status, out, err = cli(*command)
+        assert (status, out) == (4, "")
+        assert f"has state version {version}, this bhyvesim reads version {VERSION}" in err
     assert state.read_bytes() == before
 
 

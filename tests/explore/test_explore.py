@@ -101,6 +101,12 @@ def _alone() -> list[object]:
 _OF_SEED_3 = _alone()
 
 
+def test_every_chunk_goes_another_way_and_always_the_same():
+    one, other, again = (search(Chunk(Target("15844"), 3, number, 50)) for number in (0, 1, 0))
+    assert one.shapes != other.shapes
+    assert one == again
+
+
 def test_findings_are_scenarios_that_pass(cli, tmp_path):
     folder = tmp_path / "findings"
     arguments = ("explore", "--gpt", "13896", "--runs", "500", "--seed", "7", "-o", str(folder))

@@ -150,6 +150,9 @@ def test_a_warning_kernel_says_how_many_pages_may_not_be_read():
     other.access(0, 1, 2)
     assert other.access(0, 3, 4).fault == "FC_PROT"  # at the present page: no other is mapped
     assert (other.resident, len(other.kernel.warnings)) == (1, 1)
+    fresh = unreadable("14042", assertions="warn")
+    assert fresh.access(0, 3, 4).fault == "FC_PROT"  # the first is mapped, and stops it
+    assert [w.times for w in fresh.kernel.warnings] == [1]
 
 
 HOLDING = ("13896", "14367", "15844", "2025")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bhyvesim.config.vm import load
 from bhyvesim.errors import Refused, UsageError
 from bhyvesim.host import event as events
+from bhyvesim.host.drift import drifts
 from bhyvesim.host.history import History
 from bhyvesim.host.host import Host, Stopped
 from bhyvesim.host.rerun import causes, on_two_kernels
@@ -305,6 +306,17 @@ def test_why_names_the_culprit(host, testvm):
     assert freed.asked.function == "vm_map_remove"
     assert freed.asked.named() == {"start": 0xFFE00000, "end": 0x100000000}
     assert mapped.called("vm_handle_paging")
+
+
+def test_the_counter_drifts_at_a_step_and_is_asked_for_up_to_a_step(host, testvm):
+    host.create(on(testvm, "14367"))
+    host.reboot("testvm")
+    history = History(host.store, "testvm")
+    reinit = history.find("2.1").seq
+    found = [
+        [(d.event, d.step) for d in drifts(history, seq)] for seq in (reinit - 1, reinit, None)
+    ]
+    assert found == [[], [(2, 1)], [(2, 1)]]
 
 
 def test_why_sees_what_a_panic_left(host, testvm):

@@ -13,7 +13,9 @@ from bhyvesim.host.host import Host
 from bhyvesim.kernel import contents
 from bhyvesim.ops.contents import Write
 from bhyvesim.ops.ioctls import Access, MmapMemseg, Stats
+from bhyvesim.store.codec import encode_host
 from bhyvesim.store.store import Store
+from bhyvesim.vm.host_memory import HostSpec
 from bhyvesim.vm.migration.plan import Plan
 from bhyvesim.vm.spec import KernelSpec
 from tests.stress import description, run
@@ -49,6 +51,27 @@ def host(folder):
     host = Host(Store(folder), lambda: NOW)
     host.create(description("x", 1))
     return host
+
+
+def test_memory_of_the_host_is_taken_by_one_alone(folder):
+    """What is left of it is looked at when nobody else can take it any more."""
+    spec = description("first", 1)
+    host = Host(Store(folder), lambda: NOW)
+    with host.store.writing() as transaction:
+        transaction.set_host(encode_host(HostSpec(limit=spec.asked_of_host)))
+    ours = Host(Interrupted(folder, 1, lambda n: host.create(spec)), lambda: NOW)
+    with pytest.raises(Refused, match="ENOMEM"):
+        ours.create(replace(spec, name="second"))
+    assert host.names() == ["first"]
+
+
+def test_who_records_does_nothing_twice(folder, host):
+    """What was recorded cannot be taken back where the race is lost."""
+    heard = []
+    ours = Host(Interrupted(folder, 1, lambda n: touch(host, n)), lambda: NOW)
+    ours.recorder = heard.append
+    assert touch(ours, 9) == 1
+    assert [type(operation) for operation in heard] == [Access]
 
 
 def touch(host, page):

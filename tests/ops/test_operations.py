@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from bhyvesim import Machine
+from bhyvesim import Machine, limits
 from bhyvesim.errors import BadValue
 from bhyvesim.ops.contents import Fill, Read, Write
 from bhyvesim.ops.ioctls import Access, Create, MmapMemseg, NptOp
@@ -39,6 +39,15 @@ def test_what_is_at_its_default_is_left_out():
     }
     npt = NptOp(0, 4096, 1 << 30 | 3, b"\x01")
     assert npt.record()["bitmap"] == "01"
+
+
+@pytest.mark.parametrize(
+    "keys", [{"length": 0}, {"length": limits.WRITTEN.most + 1}, {"byte": 256}, {"byte": -1}]
+)
+def test_a_fill_is_bounded_however_it_is_made(keys):
+    with pytest.raises(BadValue, match="expected"):
+        Fill(segid=0, **keys)
+    assert Fill(segid=0, length=limits.WRITTEN.most, byte=255).byte == 255
 
 
 def test_operations_survive_pickling():

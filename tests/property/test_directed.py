@@ -7,6 +7,7 @@ import pytest
 from bhyvesim.kernel.calls import Kernel
 from bhyvesim.kernel.gpt.engine import Gpt
 from bhyvesim.kernel.gpt.leaf import classes
+from bhyvesim.kernel.gpt.levels import REACH
 from bhyvesim.kernel.pte import EPT, FORMATS
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops.replay import Replayer
@@ -209,6 +210,29 @@ def test_a_release_marks_by_the_tracking_of_that_moment(gpt, dirty):
     ops += [npt_op(ENABLE), ("release", {"id": 1, "dirty": dirty}), ("release", {"id": 2}), DUMP]
     ptes = present(both(ops, gpt, npt="ept"))
     assert [pte >> 8 & 3 for pte in ptes.values()] == [2 if gpt == "2025" and dirty else 0, 0]
+
+
+@pytest.mark.parametrize("gpt", HOLDING)
+@pytest.mark.parametrize("dirty", [True, False])
+def test_before_15844_a_release_marks_what_was_held_to_be_written(gpt, dirty):
+    """Whether the holder wrote is asked from 15844 on."""
+    ops = [alloc(0, 2), mmap(0, 0, 2), hold(0), hold(PAGE, 1)]
+    ops += [("release", {"id": 1, "dirty": dirty}), ("release", {"id": 2, "dirty": dirty}), DUMP]
+    ptes = present(both(ops, gpt, npt="ept", track_dirty=True))
+    marked = dirty or gpt in ("13896", "14367")
+    assert [pte >> 9 & 1 for pte in ptes.values()] == [marked, 0]
+
+
+@pytest.mark.parametrize("gpt", OLD)
+def test_a_memmap_ends_before_the_end_of_four_levels(gpt):
+    """Where these revisions, which look at where it begins, would go round is not simulated."""
+    engine = Replayer()
+    engine.run({"op": "create", "gpt": gpt, "debug": True, "npt": "ept"})
+    pages = REACH // PAGE
+    results = []
+    for name, keys in (alloc(0, pages), mmap(0, 0, pages), mmap(0, 0, pages - 1)):
+        results.append(engine.run({"op": name, **keys}))
+    assert results == [{"ok": 0}, {"error": "EFAULT"}, {"ok": 0}]
 
 
 @pytest.mark.parametrize("debug", [True, False])

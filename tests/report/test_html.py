@@ -292,3 +292,13 @@ def test_a_vm_without_memory_and_one_that_hung_have_reports(cli, config, report)
     assert "guest hung during reboot on 13896 DEBUG" in read.text
     assert "Fixed in no revision that bhyvesim knows" in read.text
     assert read.data["marks"] == [[0, "held"], [0xFEE00000, "to be unmapped; no page is yet"]]
+
+
+def test_a_stretch_reaches_as_far_as_the_furthest_of_what_is_in_it():
+    stretches = Stretches(10)
+    for start, end in ((0, 0x9000), (0x1000, 0x2000), (0x8000, 0xA000), (0xA000, 0xB000)):
+        stretches.add(Stretch(start, end, 1, 0, "k"))
+    assert [(row.start, row.end, row.held) for row in stretches.rows] == [
+        (0, 0xA000, 3),
+        (0xA000, 0xB000, 1),
+    ]

@@ -87,12 +87,23 @@ def test_a_scenario_that_includes_itself(cli, vm_file):
     assert status == 2
     assert "a.yaml:4:14: steps[0].include: " in err
     assert "includes itself" in err
+    other = vm_file(HEAD + "steps:\n  - include: ./c.yaml\n", "c.yaml")
+    assert f"{other}:4:14: steps[0].include: " in cli("run", other).err  # by another name
 
 
 def test_included_steps_run(cli, vm_file):
     vm_file(HEAD + "steps:\n  - reboot\n  - reboot\n", "again.yaml")
     path = vm_file(HEAD + "steps:\n  - create\n  - include: again.yaml\n  - destroy\n", "s.yaml")
     assert cli("run", path).status == 0
+
+
+def test_a_file_that_is_included_twice_runs_twice(cli, vm_file):
+    """Only one that is being read already would be a circle."""
+    vm_file(HEAD + "steps:\n  - map: {gpa: 16G, segment: 0, len: 4K}\n", "map.yaml")
+    steps = "steps:\n  - create\n  - include: map.yaml\n  - include: map.yaml\n"
+    out = cli("run", vm_file(HEAD + steps, "s.yaml")).out
+    assert "FAIL: refused EFAULT at map" in out  # the second time
+    assert out.count("map.yaml:4:5") == 1
 
 
 def test_an_included_file_that_is_not_there(cli, vm_file):

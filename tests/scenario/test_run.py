@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import shlex
 import signal
+from functools import partial
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,29 @@ def test_leaving_early_leaves_no_process(vm_file):
         assert multiprocessing.active_children()
         running.close()
     assert multiprocessing.active_children() == []
+
+
+def test_leaving_early_ends_what_is_under_way():
+    """A task that never ends of itself is not waited for."""
+    end, begin = os.pipe()
+    try:
+        with local(2) as workers:
+            running = workers.spread(partial(_first_or_never, end), range(3))
+            assert next(running) == 0
+            there = multiprocessing.active_children()
+            running.close()
+            assert len(there) == 2
+            for worker in there:
+                assert wait([worker.sentinel], 10)  # it is gone
+    finally:
+        os.close(begin)
+        os.close(end)
+
+
+def _first_or_never(pipe, number):
+    if number:
+        os.read(pipe, 1)
+    return number
 
 
 def test_workers_leave_interrupts_to_the_parent(vm_file):

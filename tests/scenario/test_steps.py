@@ -68,6 +68,47 @@ def test_a_hold_hangs_what_unmaps(run):
         assert outcome == ("ok" if gpt in ("13932", "14042") else "hang at destroy")
 
 
+@pytest.mark.parametrize(
+    ("panic", "met"),
+    [
+        ("A", True),
+        ("B", False),
+        ("{function: vmm_gpt_vacate_entry}", True),
+        ("{function: vm_destroy}", False),
+        ("{matches: 'ptes.i. == 0'}", True),
+        ("{matches: 'vmsm'}", False),
+        ("{function: vmm_gpt_vacate_entry, matches: 'vmsm'}", False),
+        ("'ptes[i] == 0'", False),
+    ],
+)
+def test_a_panic_is_the_one_that_is_expected(run, panic, met):
+    text = NEW.replace("2025", "14042") + TWO + "steps:\n  - create\n"
+    text += "  - touch: {gpa: 0, len: 8K, access: w}\n"
+    text += f"  - unmap: {{gpa: 0, len: 4K}}\n    expect: {{panic: {panic}}}\n"
+    outcome, failure = run(text)["14042", "true"]
+    assert outcome == "panic A at unmap"
+    assert (failure is None) == met
+
+
+@pytest.mark.parametrize(("tables", "met"), [(0, False), (1, True), (2, False)])
+def test_tables_are_as_many_as_are_expected(run, tables, met):
+    text = f"{NEW}{PAGE}steps: [{{create: , expect: {{tables: {{1: {tables}}}}}}}]\n"
+    _, failure = run(text)["2025", "true"]
+    assert (failure is None) == met
+
+
+def test_a_byte_that_is_another_fails(run):
+    fill = NEW + PAGE + "steps: [create, {fill: {segment: 0, len: 2K, byte: 7}}, PEEK]\n"
+    for length, byte, failure in (
+        ("2K", 7, None),
+        ("2K", 8, ("byte 0x0: 0x8", "byte 0x0: 0x7")),
+        ("4K", 7, ("byte 0x800: 0x7", "byte 0x800: 0x0")),
+    ):
+        peek = f"{{peek: {{segment: 0, len: {length}}}, expect: {{byte: {byte}}}}}"
+        _, failed = run(fill.replace("PEEK", peek))["2025", "true"]
+        assert (failed and (failed["expected"], failed["got"])) == failure
+
+
 def test_a_hang_that_nobody_expects_fails(run):
     text = NEW + PAGE + "steps: [create, {hold: {gpa: 0}}, destroy]\n"
     outcome, failure = run(text)["2025", "true"]

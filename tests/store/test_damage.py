@@ -84,6 +84,16 @@ def test_a_changed_part(cli, column):
     assert cli("--vm=after", "touch", "--gpa", "0xffe00000", "--access", "x").status == 0
 
 
+def test_a_part_that_makes_sense_but_is_another(cli):
+    cli("fill", "--vm=damaged", "--gpa", "0", "--len", "4K", "--byte", "7")
+    number, body = execute("SELECT id, body FROM part WHERE life = 2 AND kind = 2")[0]
+    other = codec.packed(codec.unpacked(body).replace(b"\7", b"\x08"))
+    execute("UPDATE part SET body = ? WHERE id = ?", other, number)
+    status, out, err = cli("--vm=damaged", "peek", "--gpa", "0")
+    assert (status, out, err.count("\n")) == (4, "", 1), err
+    assert "a part of its tables is not as it was written" in err
+
+
 def test_a_part_that_is_gone(cli):
     execute("DELETE FROM part WHERE life = 2 AND kind = 1")
     is_refused_alone(cli)

@@ -126,3 +126,7 @@ def test_what_is_missing_matters_only_where_it_decides():
     assert predicate({"probefunc": "a"})
     with pytest.raises(KeyError):
         predicate({"probefunc": "b"})
+
+
+def test_parentheses_beside_each_other_are_not_nested():
+    assert parse(" && ".join(["(gpa == 1)"] * 60), NAMES)({"gpa": 1})

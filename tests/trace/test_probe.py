@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bhyvesim.errors import BadValue
+from bhyvesim.kernel.functions import Function
 from bhyvesim.kernel.revisions import REVISIONS
-from bhyvesim.trace.probe import describe, probes
+from bhyvesim.trace.probe import Probe, describe, probes
 
 KNOWN = probes([REVISIONS["13932"].functions])
 
@@ -86,3 +87,11 @@ def test_mistakes(text, words):
 def test_every_probe_is_found_by_its_name():
     for probe in KNOWN:
         assert matched(str(probe)) == [str(probe)]
+
+
+def test_a_return_has_none_of_its_entry_s_numbers():
+    function = Function.of("int h(uint64_t gpa, size_t len, [vmm_gpt_t *gpt])")
+    with pytest.raises(BadValue, match="arg2 of h:entry is vmm_gpt_t"):
+        describe("h:entry /arg2 == 1/", [Probe(function, False)])
+    with pytest.raises(BadValue, match="there is no 'arg2' here"):
+        describe("h:return /arg2 == 1/", [Probe(function, True)])

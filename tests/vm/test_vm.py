@@ -8,6 +8,8 @@ import bhyvesim
 from bhyvesim import Machine, Refused, Span, Vm, load
 from bhyvesim.config.document import ConfigError
 from bhyvesim.errors import BadValue
+from bhyvesim.vm.life import touching
+from bhyvesim.vm.spec import TouchSpec
 
 
 @pytest.fixture
@@ -38,6 +40,15 @@ def test_a_fork_of_a_vm_is_a_vm(vm):
     fork.write(0, b"x")
     assert (vm.read(0, 1), fork.read(0, 1)) == (b"\0", b"x")
     assert Machine.restored(vm.snapshot()).dump() == vm.dump()
+
+
+@pytest.mark.parametrize(
+    ("gpa", "length", "pages"),
+    [(0, 4096, 1), (0, 4097, 2), (4095, 2, 2), (4096, 1, 1), (1, 4095, 1)],
+)
+def test_a_touch_is_of_every_page_that_holds_a_byte_of_it(gpa, length, pages):
+    access = touching(TouchSpec(gpa, length, 2))
+    assert (access.gpa >> 12, access.npages) == (gpa >> 12, pages)
 
 
 def test_protections_are_masks_or_letters():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bhyvesim.kernel.gpt.leaf import ALL_ENTRIES
 from bhyvesim.kernel.gpt.levels import LEAVES
 from bhyvesim.kernel.gpt.steps import StepFunction, Unread
-from bhyvesim.kernel.gpt.windows import WINDOW, leaves_of, parts_of
+from bhyvesim.kernel.gpt.windows import WINDOW, entries_set, leaves_of, parts_of
 
 NONE, EMPTY, FULL, SOME = None, (0,), (512, 7 << 12, ALL_ENTRIES), (3, 7 << 12, 5)
 EDGES = st.sampled_from([0, 1, 63, 64, 65, 100, 127, 128, 192, 1000, 1024, LEAVES - 64, LEAVES])
@@ -88,3 +88,8 @@ def test_a_change_reads_its_window_alone():
     assert kept == set(range(8)) - {5}
     assert again[2 * WINDOW + 4] == SOME
     assert log == [5, 2]
+
+
+def test_entries_are_counted_in_every_leaf_of_a_run():
+    leaves = built([(0, 100, FULL), (100, 128, SOME), (1000, 1024, EMPTY)])
+    assert entries_set(leaves) == 100 * 512 + 28 * 2
