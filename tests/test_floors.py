@@ -75,9 +75,13 @@ def every_requirement() -> list[str]:
     return [*PROJECT["dependencies"], *(r for extra in extras for r in extra)]
 
 
+PINNED = ("zensical",)  # of the tests; not yet 1.0: pyproject.toml says why
+
+
 def test_every_dependency_has_a_lowest_version_and_none_a_highest():
+    assert not any(requirement.startswith(PINNED) for requirement in PROJECT["dependencies"])
     for requirement in every_requirement():
-        if requirement.startswith("bhyvesim["):
+        if requirement.startswith(("bhyvesim[", *(f"{name}==" for name in PINNED))):
             continue
         assert re.match(r"[\w.-]+>=[\w.]+(,!=[\w.]+)*$", requirement), requirement
 
