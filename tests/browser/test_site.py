@@ -58,5 +58,5 @@ def test_commands_are_copied_without_what_they_print(looking):
     page = looking("tutorial", permissions=["clipboard-read", "clipboard-write"])
     page.locator(".md-code__button, .md-clipboard").first.click()
     copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied.splitlines()[0] == "bhyvesim create --config configs/testvm.yaml"
+    assert copied.splitlines()[0] == "bhyvesim create configs/testvm.yaml"
     assert "the guest touched" not in copied
