@@ -8,9 +8,8 @@ from typing import NamedTuple
 from bhyvesim.errors import Refused
 from bhyvesim.kernel.reservoir import HostMemory
 from bhyvesim.store import codec
-from bhyvesim.store.hosts import Holder, holders, host_memory, stored_host
+from bhyvesim.store.hosts import Holder, holders, memory_beside, stored_host
 from bhyvesim.store.store import Store
-from bhyvesim.store.transaction import Transaction
 from bhyvesim.units import roughly
 from bhyvesim.vm.host_memory import HostSpec
 
@@ -23,15 +22,15 @@ class Described(NamedTuple):
     holders: tuple[Holder, ...]
 
     @classmethod
-    def of(cls, transaction: Transaction, spec: HostSpec) -> Described:
-        return cls(spec, host_memory(transaction, spec), tuple(holders(transaction)))
+    def of(cls, spec: HostSpec, vms: tuple[Holder, ...]) -> Described:
+        return cls(spec, memory_beside(spec, vms), vms)
 
 
 def described(store: Store) -> Described | None:
     """What is known of the host; None: nothing."""
     with store.reading() as transaction:
         spec = stored_host(transaction)
-        return None if spec is None else Described.of(transaction, spec)
+        return None if spec is None else Described.of(spec, tuple(holders(transaction)))
 
 
 def describe(
@@ -49,16 +48,17 @@ def describe(
     Refused, EINVAL or ENOSPC; ENOSPC as well where VMs hold more of it than there is.
     """
     with store.writing() if keep else store.reading() as transaction:
+        vms = tuple(holders(transaction))
         spec = stored_host(transaction)
         if spec is None:  # until now memory was without end
-            spec = HostSpec(reservoir=sum(h.length for h in holders(transaction) if h.reserved))
+            spec = HostSpec(reservoir=sum(vm.length for vm in vms if vm.reserved))
         if seen is not None:
             spec = replace(seen, phys_bits=spec.phys_bits)
         if limit is not None:
             spec = replace(spec, limit=limit)
         if phys_bits is not None:
             spec = replace(spec, phys_bits=phys_bits)
-        memory = host_memory(transaction, spec)
+        memory = memory_beside(spec, vms)
         if memory.free < 0:
             raise Refused(
                 "ENOSPC",
@@ -69,7 +69,7 @@ def describe(
             spec = replace(spec, reservoir=memory.reservoir)
         if keep:
             transaction.set_host(codec.encode_host(spec))
-        return Described.of(transaction, spec)
+        return Described.of(spec, vms)
 
 
 def forget(store: Store) -> None:

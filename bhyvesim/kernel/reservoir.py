@@ -66,6 +66,10 @@ class HostMemory:
         lacks = self.lacks(length, reserved=reserved)
         if lacks:
             raise Refused("ENOMEM", self.shortage(length, lacks, reserved=reserved))
+        self.count(length, reserved=reserved)
+
+    def count(self, length: int, *, reserved: bool) -> None:
+        """*length* bytes more are held, without asking whether they can be had."""
         if reserved:
             self.free -= length
             self.allocated += length
@@ -82,11 +86,7 @@ class HostMemory:
 
     def give_back(self, length: int, *, reserved: bool) -> None:
         """Free a segment's memory: that of the reservoir goes back into it."""
-        if reserved:
-            self.free += length
-            self.allocated -= length
-        else:
-            self.transient -= length
+        self.count(-length, reserved=reserved)
 
     def resize(self, target: int) -> None:
         """VMM_RESV_SET_TARGET: make the reservoir *target* bytes large.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from bhyvesim.kernel.reservoir import HostMemory
@@ -47,4 +47,9 @@ def holders(transaction: Transaction) -> Iterator[Holder]:
 
 def host_memory(transaction: Transaction, host: HostSpec) -> HostMemory:
     """The memory of *host* as its VMs leave it."""
-    return host.memory((holder.length, holder.reserved) for holder in holders(transaction))
+    return memory_beside(host, holders(transaction))
+
+
+def memory_beside(host: HostSpec, vms: Iterable[Holder]) -> HostMemory:
+    """The memory of *host* as *vms* leave it."""
+    return host.memory((vm.length, vm.reserved) for vm in vms)

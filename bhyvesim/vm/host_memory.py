@@ -29,5 +29,5 @@ class HostSpec:
         """Its memory while there are *vms*: of each the bytes, and whether of the reservoir."""
         memory = HostMemory(self.limit, self.reservoir - self.taken, self.taken, self.transient)
         for length, reserved in vms:
-            memory.give_back(-length, reserved=reserved)
+            memory.count(length, reserved=reserved)
         return memory

@@ -213,8 +213,8 @@ KERNEL = (
     ),
     Mutant(
         "kernel/reservoir.py",
-        "            self.free += length\n            self.allocated -= length\n",
-        "            self.allocated -= length\n",
+        "        self.count(-length, reserved=reserved)\n",
+        "        if not reserved:\n            self.count(-length, reserved=reserved)\n",
         "memory of the reservoir does not go back into it",
         "tests/kernel/test_reservoir.py",
     ),
