@@ -202,7 +202,8 @@ def workers_of(
             raise click.UsageError("--jobs is for this machine, --dask for a cluster: expected one")
         return workers.dask(dask)
     most = jobs or workers.cores()
-    return workers.local(most if tasks is None else min(most, tasks))
+    session = click.get_current_context().ensure_object(Session)
+    return workers.local(most if tasks is None else min(most, tasks), session.note)
 
 
 def fleet_arguments(command: F) -> F:
