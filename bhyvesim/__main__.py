@@ -7,9 +7,13 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    from bhyvesim.cli import run
+    try:
+        from bhyvesim.cli import run
 
-    sys.exit(run(sys.argv[1:]))
+        status = run(sys.argv[1:])
+    except KeyboardInterrupt:  # while it began or ended
+        status = 130
+    sys.exit(status)
 
 
 if __name__ == "__main__":

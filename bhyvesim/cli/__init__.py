@@ -6,7 +6,7 @@ import os
 
 from bhyvesim.cli.session import Session
 from bhyvesim.cli.streams import guarded
-from bhyvesim.errors import BhyvesimError, HostStopped
+from bhyvesim.errors import FAILED, BhyvesimError, HostStopped
 
 PROGRAM = "bhyvesim"
 
@@ -24,9 +24,20 @@ def run(argv: list[str]) -> int:
 
 def _decided(argv: list[str]) -> int:
     """What the command came to, whatever becomes of its output."""
+    session = Session()
+    try:
+        return _reported(argv, session)
+    except KeyboardInterrupt:
+        session.warn("interrupted")
+        return 130
+    except Exception as error:
+        return _failed(session, error)
+
+
+def _reported(argv: list[str], session: Session) -> int:
+    """Do what *argv* says, and say what errors mean that were foreseen."""
     from bhyvesim.cli.bhyvectl.main import is_bhyvectl_style
 
-    session = Session()
     try:
         if os.environ.get("BHYVESIM_REVISION_FILE"):
             from bhyvesim import revision_file
@@ -56,6 +67,26 @@ def _decided(argv: list[str]) -> int:
             raise
         session.warn(str(blamed))
         return blamed.exit_code
-    except KeyboardInterrupt:
-        session.warn("interrupted")
-        return 130
+
+
+def _failed(session: Session, error: Exception) -> int:
+    """An error that nobody foresaw, in one line; ``$BHYVESIM_TRACEBACK`` has all of it shown."""
+    if isinstance(error, MemoryError):
+        error.__traceback__ = None  # which holds what there was no more memory for
+        session.warn("there is not enough memory for this")
+        return FAILED
+    if isinstance(error, OSError) and error.strerror:
+        about = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        session.warn(f"{about}{error.strerror}")
+        return FAILED
+    import traceback
+
+    if os.environ.get("BHYVESIM_TRACEBACK"):
+        traceback.print_exception(error)
+    places = traceback.extract_tb(error.__traceback__)
+    place = f"{os.path.basename(places[-1].filename)}:{places[-1].lineno}" if places else "?"
+    session.warn(
+        f"a mistake in bhyvesim: {type(error).__name__} ({place}): {error}; please report it, "
+        "with what BHYVESIM_TRACEBACK=1 shows"
+    )
+    return FAILED

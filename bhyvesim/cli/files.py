@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import suppress
 from dataclasses import replace
 
+from bhyvesim.cli.streams import standard_input
 from bhyvesim.errors import UsageError
 from bhyvesim.vm.spec import VmSpec, name_problem
 
@@ -74,7 +74,7 @@ def read_bytes(path: str) -> bytes:
     """The contents of a file, or of standard input; raises UsageError when it cannot be read."""
     try:
         if path == "-":
-            return sys.stdin.buffer.read(MAX_BYTES)
+            return standard_input().read(MAX_BYTES)
         with open(path, "rb") as file:
             return file.read(MAX_BYTES)
     except (OSError, ValueError) as error:

@@ -11,7 +11,7 @@ from bhyvesim.report.model import Report
 from bhyvesim.store.rows import VmRow
 from bhyvesim.store.store import Store
 from bhyvesim.store.transaction import Transaction
-from bhyvesim.text import clean
+from bhyvesim.text import clean, rejoined
 
 if TYPE_CHECKING:
     from bhyvesim.host.host import Host
@@ -36,6 +36,21 @@ class Session:
         self.recorder: Recorder | None = None  # and of every operation
         self.store = Store()
 
+    @property
+    def vm(self) -> str | None:
+        """The name that was given; names are UTF-8, whatever the locale is."""
+        return self._vm
+
+    @vm.setter
+    def vm(self, name: str | None) -> None:
+        self._vm = None if name is None else rejoined(name)
+
+    @property
+    def wanted(self) -> str | None:
+        """``--vm``, else ``$BHYVESIM_VM``."""
+        named = os.environ.get("BHYVESIM_VM") or None
+        return self.vm if self.vm is not None or named is None else rejoined(named)
+
     def name(self, transaction: Transaction) -> str:
         """The VM that is meant: ``--vm``, else ``$BHYVESIM_VM``, else the only one there is.
 
@@ -44,7 +59,7 @@ class Session:
         Raises UsageError where several might be meant, Refused (ENOENT) where none is there.
         """
         names = transaction.names()
-        wanted = os.environ.get("BHYVESIM_VM") or None if self.vm is None else self.vm
+        wanted = self.wanted
         if wanted is not None:
             if wanted not in names:
                 raise Refused("ENOENT", f"there is no VM named {wanted}{_nearest(wanted, names)}")
@@ -75,8 +90,7 @@ class Session:
 
     def which_ever(self) -> str:
         """:meth:`which`, but a VM that is named may be gone: it is the past that is asked."""
-        wanted = os.environ.get("BHYVESIM_VM") or None if self.vm is None else self.vm
-        return self.which() if wanted is None else wanted
+        return self.which() if self.wanted is None else self.wanted
 
     def stored(self) -> VmRow:
         """The VM that is meant, as it is stored."""

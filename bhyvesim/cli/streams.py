@@ -11,7 +11,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO, cast
+from typing import Any, BinaryIO, TextIO, cast
+
+from bhyvesim.errors import UsageError
 
 
 class Guarded:
@@ -67,6 +69,13 @@ class Guarded:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def standard_input() -> BinaryIO:
+    """Standard input, as bytes. Raises UsageError where it is closed."""
+    if sys.stdin is None:
+        raise UsageError("standard input: it is closed: expected something to read")
+    return sys.stdin.buffer
 
 
 def reader_is_gone() -> bool:

@@ -181,6 +181,7 @@ def _from_record(record: dict[str, Any]) -> CrashDump:
     stack = tuple(_frame(function, args) for function, args in record["stack"])
     if not all(isinstance(text, str) for text in (*texts, *record["locks"])) or not stack:
         raise ValueError("its head is incomplete")
+    json.dumps(record, ensure_ascii=False).encode()  # no halves of characters anywhere
     if not all(isinstance(value, (int, str)) for value in record["facts"].values()):
         raise ValueError("its facts are no numbers")
     vm, operation, uuid, message = texts

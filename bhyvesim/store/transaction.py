@@ -313,7 +313,19 @@ class Transaction:
         return cursor.lastrowid or 0
 
     def _query(self, sql: str, *values: Column) -> list[Any]:
-        return [] if self._db is None else self._db.execute(sql, values).fetchall()
+        if self._db is None:
+            return []
+        return self._db.execute(sql, tuple(map(_comparable, values))).fetchall()
+
+
+def _comparable(value: Column) -> Column:
+    """*value*; text that UTF-8 has no bytes for as something that equals nothing stored."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return None
+    return value
 
 
 _FROM_CRASH = "SELECT id, vm, time_ns, head FROM crash"

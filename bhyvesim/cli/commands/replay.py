@@ -13,7 +13,7 @@ import click
 
 from bhyvesim.cli.params import revision_option
 from bhyvesim.cli.session import Session
-from bhyvesim.cli.streams import reader_is_gone
+from bhyvesim.cli.streams import reader_is_gone, standard_input
 from bhyvesim.errors import BadValue, UsageError
 from bhyvesim.ops.replay import Replayer, parse_line
 
@@ -117,7 +117,7 @@ def lines_of(path: str, *, quiet: bool = True) -> Iterator[Iterable[str]]:
 def _open(path: str) -> Iterator[tuple[Iterable[bytes], IO[bytes] | None]]:
     """The lines, and the file on disk that they come from; its position tells how far they are."""
     if path == "-":
-        yield sys.stdin.buffer, None
+        yield standard_input(), None
         return
     with open(path, "rb") as file:
         if path.endswith(".gz"):
