@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from dataclasses import replace
 
@@ -59,13 +60,17 @@ def write_whole(path: str, data: bytes) -> None:
             file.write(data)
             if special:
                 return
+            if os.path.exists(there):
+                os.chmod(beside, stat.S_IMODE(os.stat(there).st_mode))
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, there)
-    except (OSError, ValueError) as error:
+    except BaseException as error:
         if not special:
             with suppress(OSError, ValueError):
                 os.unlink(beside)
+        if not isinstance(error, OSError | ValueError):
+            raise
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(f"{path}: {reason}: expected a writable file") from None
 

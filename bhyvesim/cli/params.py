@@ -114,7 +114,7 @@ def complete_vm(
     from bhyvesim.errors import BhyvesimError
 
     try:
-        with Session().store.reading() as transaction:
+        with Session(quiet=True).store.reading() as transaction:
             names = transaction.names()
     except BhyvesimError:
         return []

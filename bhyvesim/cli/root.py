@@ -156,8 +156,13 @@ Exit status:
 @revision_option
 @click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 @click.option("--verbose", is_flag=True, help="Say more of what was done.")
+@click.option(
+    "--trust-state",
+    is_flag=True,
+    help="Believe a state that others may write; else $BHYVESIM_TRUST_STATE=1.",
+)
 @click.pass_context
-def root(ctx: click.Context, quiet: bool, verbose: bool) -> None:
+def root(ctx: click.Context, quiet: bool, verbose: bool, trust_state: bool) -> None:
     """Create, inspect, reboot and destroy simulated bhyve VMs.
 
     The host they run on is simulated too: an illumos kernel of one of several
@@ -165,6 +170,7 @@ def root(ctx: click.Context, quiet: bool, verbose: bool) -> None:
     """
     session = ctx.ensure_object(Session)
     session.quiet, session.verbose = quiet, verbose
+    session.store.trusted |= trust_state
 
 
 def main(argv: list[str], session: Session) -> int:

@@ -34,7 +34,7 @@ class Session:
         self.dry_run = False
         self.listener: Listener | None = None  # told of every entry and return (trace)
         self.recorder: Recorder | None = None  # and of every operation
-        self.store = Store()
+        self.store = Store(note=self.note)
 
     @property
     def vm(self) -> str | None:

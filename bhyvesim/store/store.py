@@ -7,31 +7,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import cached_property
 from time import monotonic, monotonic_ns, sleep
 
 from bhyvesim.errors import StateError
-from bhyvesim.store import outcome
+from bhyvesim.store import outcome, place
 from bhyvesim.store.rows import PartRow
 from bhyvesim.store.schema import APPLICATION_ID, OLDEST_VERSION, VERSION, statements
 from bhyvesim.store.transaction import Transaction
 
 WAIT_SECONDS = 10.0
-FILE_NAME = "state.sqlite3"
 _POLL_SECONDS = 0.01  # how often a writer asks for the lock at first
-
-
-def state_dir() -> str:
-    """``$BHYVESIM_STATE_DIR``, else bhyvesim's folder among the user's XDG state."""
-    given = os.environ.get("BHYVESIM_STATE_DIR")
-    if given:
-        return given
-    xdg = os.environ.get("XDG_STATE_HOME", "")
-    base = xdg if os.path.isabs(xdg) else os.path.expanduser("~/.local/state")
-    return os.path.join(base, "bhyvesim")
 
 
 class LostRace(StateError):
@@ -42,12 +31,31 @@ class LostRace(StateError):
 
 
 class Store:
-    """The state file in *folder*; nothing is made before something is to be written."""
+    """The state file in *folder*; nothing is made before something is to be written.
 
-    def __init__(self, folder: str | None = None, wait_seconds: float = WAIT_SECONDS) -> None:
-        self.folder = state_dir() if folder is None else folder
-        self.path = os.path.join(self.folder, FILE_NAME)
+    *note* hears of a mode that was changed.
+    """
+
+    def __init__(
+        self,
+        folder: str | None = None,
+        wait_seconds: float = WAIT_SECONDS,
+        note: place.Note = lambda text: None,
+    ) -> None:
+        self._folder = folder
+        self._note = note
         self.wait_seconds = wait_seconds
+        self.trusted = place.trusted_by_environment()  # believed, whoever may write there
+
+    @cached_property
+    def folder(self) -> str:
+        """The folder. Raises StateError where nobody says which."""
+        return place.state_dir() if self._folder is None else self._folder
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return os.path.join(self.folder, place.FILE_NAME)
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -75,7 +83,7 @@ class Store:
     def writing(self) -> Iterator[Transaction]:
         """A transaction; other writers wait. Commits at the end, unless an exception passes."""
         self._is_there()
-        self._make_folder()
+        self._make()
         with self._errors(), closing(self._connect(self.path)) as db:  # rolls back if not committed
             self._begin(db)
             version = self._check(db)
@@ -125,30 +133,24 @@ class Store:
     def _is_there(self) -> bool:
         """Whether there is a state file with something in it.
 
-        Raises StateError where that cannot be told, or where there is something else.
+        Raises StateError where that cannot be told, where there is something else, or where
+        others may have written it.
         """
-        try:
-            found = os.stat(self.path)
-        except FileNotFoundError:
-            loose = _loose_link(self.path)
-            if loose is None:
-                return False
-            raise StateError(f"{loose} is a link that leads nowhere") from None
-        except OSError as error:
-            raise StateError(f"{self.path} cannot be read: {error.strerror}") from None
-        if not stat.S_ISREG(found.st_mode):
-            raise StateError(f"{self.path} cannot be read: it is not a file")
-        return found.st_size > 0
+        found = place.look(self.path)
+        if found is not None and not self.trusted:
+            place.check_folder(self.folder, self._note)
+            place.check_file(self.path, found, self._note)
+        return found is not None and found.st_size > 0
 
-    def _make_folder(self) -> None:
-        """Ours alone; folders above it that are missing are made as usual."""
-        try:
-            os.makedirs(os.path.dirname(os.path.abspath(self.folder)), exist_ok=True)
-            with suppress(FileExistsError):
-                os.mkdir(self.folder, 0o700)
-        except OSError as error:
-            problem = f"{self.folder} cannot be used: {error.strerror}"
-            raise StateError(f"{problem}; {outcome.NOTHING}") from None
+    def _make(self) -> None:
+        """The folder and the file, ours alone."""
+        place.make_folder(self.folder)
+        if not self.trusted:
+            place.check_folder(self.folder, self._note)
+        place.make_file(self.path)
+        found = place.look(self.path)
+        if found is not None and not self.trusted and found.st_mode & 0o077:
+            place.tighten(self.path, place.FILE_MODE)  # readable is what 0.1 made it
 
     def _connect(self, path: str) -> sqlite3.Connection:
         # A machine may be let go in another thread than it came from, and its connection with it.
@@ -185,6 +187,7 @@ class Store:
         try:
             with suppress(FileNotFoundError):
                 os.unlink(f"{copy}.new")
+            place.make_file(f"{copy}.new")
             with (
                 closing(self._connect(self.path)) as old,
                 closing(self._connect(f"{copy}.new")) as new,
@@ -230,11 +233,3 @@ class _Later:
 def _text(data: bytes) -> str:
     """Text of a column; what is no UTF-8 cannot be what was written, and its checksum says so."""
     return data.decode("utf-8", "surrogateescape")
-
-
-def _loose_link(path: str) -> str | None:
-    """The symbolic link on the way to *path*, which is not there, that leads nowhere; if any."""
-    path = os.path.abspath(path)
-    while not os.path.lexists(path):
-        path = os.path.dirname(path)
-    return None if os.path.exists(path) else path

@@ -26,12 +26,14 @@ OURS = {
     "replace": False,
     "graph": False,
     "quiet": False,
+    "trust-state": False,
 }
 _CHANGING = frozenset(
     ("create", "set-mem", "pause", "resume", "force-reset", "force-poweroff", "destroy")
 )
 # Options of the subcommands' root, which therefore do not decide for bhyvectl's manner.
-_ROOT_OPTIONS = ("--help", "--version", "--quiet", "--verbose")
+_ROOT_FLAGS = ("--quiet", "--verbose", "--trust-state")
+_ROOT_OPTIONS = ("--help", "--version", *_ROOT_FLAGS)
 
 
 def is_bhyvectl_style(argv: Sequence[str]) -> bool:
@@ -48,7 +50,7 @@ def is_bhyvectl_style(argv: Sequence[str]) -> bool:
             i += 1
         elif word == "--revision-file":
             i += 2
-        elif word.startswith("--revision-file=") or word in ("--quiet", "--verbose"):
+        elif word.startswith("--revision-file=") or word in _ROOT_FLAGS:
             i += 1
         else:
             return word.startswith("--") and word not in _ROOT_OPTIONS
@@ -60,6 +62,7 @@ def main(argv: Sequence[str], session: Session) -> int:
     options = _options(argv)
     gpa = _address(options["get-gpa-pmap"]) if "get-gpa-pmap" in options else None
     session.vm, session.quiet = options.get("vm"), "quiet" in options
+    session.store.trusted |= "trust-state" in options
     session.at, session.crash = options.get("at"), options.get("crash")
     if session.at is not None or session.crash is not None:
         _check_looks_only(options)
@@ -153,7 +156,8 @@ def _create(session: Session, options: dict[str, str]) -> None:
 def _show_maps(session: Session, options: dict[str, str], fmt: Format | None) -> None:
     wanted = options.keys() & {"get-memseg", "get-memmap", "get-lowmem", "get-highmem"}
     if not wanted:
-        if not options.keys() - {"vm", "cpu", "format", "quiet", "revision-file", "at", "crash"}:
+        others = {"vm", "cpu", "format", "quiet", "revision-file", "at", "crash", "trust-state"}
+        if not options.keys() - others:
             session.stored()  # bhyvectl opens the VM, and that may fail
         return
     maps = _maps(session)
