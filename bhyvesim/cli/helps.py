@@ -32,6 +32,7 @@ HELPS = {
     "check": "Review VM descriptions without running them.",
     "explain": "Explain a panic with the numbers of its case, or a code of 'check'.",
     "host": "Say what the host has for its VMs: memory, a reservoir, addresses.",
+    "state": "Check, back up, restore and compact the state file.",
     "import": "Write VM descriptions from other programs' files (- is standard input).",
     "config": "VM descriptions to begin with.",
     "completion": "Print the completion script of a shell, to be sourced by its start-up file.",

@@ -47,6 +47,7 @@ COMMANDS = {
     "check": ("advice", "check"),
     "explain": ("advice", "explain"),
     "host": ("host", "host"),
+    "state": ("state", "state"),
     "import": ("importing", "import_vm"),
     "config": ("starting", "config"),
     "completion": ("starting", "completion"),

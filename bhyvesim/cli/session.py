@@ -62,12 +62,14 @@ class Session:
         wanted = self.wanted
         if wanted is not None:
             if wanted not in names:
+                transaction.check_names()
                 raise Refused("ENOENT", f"there is no VM named {wanted}{_nearest(wanted, names)}")
             return wanted
         if len(names) == 1:
             return names[0]
         if names:
             raise UsageError(f"which VM? expected --vm=NAME, one of {', '.join(names)}")
+        transaction.check_names()
         raise Refused("ENOENT", "there is no VM; 'create --config FILE' makes one")
 
     @property

@@ -252,12 +252,12 @@ def test_commands_wait_for_each_other_and_then_give_up(cli, config, state):
 
 def _die_after(statements: int, argv: list[str]) -> None:
     """Run a command, and die without a word at the n-th SQL statement."""
-    connect = Store._connect
+    connect = Store.connect
     seen = 0
 
-    def counting(self, path):
+    def counting(self, path, **how):
         nonlocal seen
-        db = connect(self, path)
+        db = connect(self, path, **how)
 
         def trace(_statement):
             nonlocal seen
@@ -268,7 +268,7 @@ def _die_after(statements: int, argv: list[str]) -> None:
         db.set_trace_callback(trace)
         return db
 
-    Store._connect = counting
+    Store.connect = counting
     from bhyvesim.cli import run
 
     os._exit(run(argv))

@@ -206,8 +206,12 @@ def destroy(session: Session, everything: bool, force: bool, fmt: Format | None)
         raise click.UsageError("--all and --vm exclude each other")
     host = session.host
     if force:
-        for name in host.names() if everything else [session.which()]:
-            host.forget(name)
+        if everything:
+            names = host.forget_all()
+        else:
+            names = [session.which()]
+            host.forget(names[0])
+        for name in names:
             session.note(f"forgot {name}: what its kernel would have done is not known")
         return 0
     outcomes = host.destroy_all() if everything else [host.destroy(session.which())]
@@ -258,6 +262,8 @@ def say_created(session: Session, created: Created) -> None:
     """What came of a create, for the person at the terminal."""
     say_warnings(session, created.warnings)
     spec, booted = created.spec, created.booted
+    if created.damage is not None:
+        session.note(f"forgot the old {spec.name}, which was damaged: {created.damage}")
     build = build_name(spec.kernel.debug)
     session.note(
         f"created {spec.name}: {format_size(spec.memory)} on kernel {spec.kernel.gpt} {build}, "
