@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-long stress fuzz bench docs clean
+.PHONY: demo test test-all test-long stress torture fuzz bench docs clean
 
 demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
@@ -19,10 +19,13 @@ test: $(VENV)/.installed-test
 test-all:
 	@MAKE="$(MAKE)" $(PYTHON) -m tools.interpreters
 
-test-long: stress fuzz
+test-long: stress torture fuzz
 
 stress: $(VENV)/.installed-test
 	$(BIN)/python -m tests.stress
+
+torture: $(VENV)/.installed-test
+	$(BIN)/python -m tests.torture
 
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.fuzz
