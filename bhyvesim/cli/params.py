@@ -112,13 +112,15 @@ def complete_vm(
 ) -> list[CompletionItem]:
     """The stored VMs; none when the state cannot be read: a shell wants no error here."""
     from bhyvesim.errors import BhyvesimError
+    from bhyvesim.vm.spec import name_problem
 
     try:
         with Session(quiet=True).store.reading() as transaction:
             names = transaction.names()
     except BhyvesimError:
         return []
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    fit = [name for name in names if name_problem(name) is None]
+    return [CompletionItem(name) for name in fit if name.startswith(incomplete)]
 
 
 def _read_revisions(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> None:

@@ -17,6 +17,8 @@ from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.plain import from_plain, to_plain
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.span import Span
+from bhyvesim.text import clean
+from bhyvesim.units import shorten
 
 VERSION = 1
 MAX_FILE = 256 << 20  # packed, in a file
@@ -66,7 +68,7 @@ class CrashDump:
             operation,
             time_ns,
             uuid,
-            stopped.message,
+            clean(stopped.message),  # which a revision from a file may have made
             stopped.stack,
             stopped.facts,
             locks,
@@ -181,11 +183,10 @@ def _from_record(record: dict[str, Any]) -> CrashDump:
     stack = tuple(_frame(function, args) for function, args in record["stack"])
     if not all(isinstance(text, str) for text in (*texts, *record["locks"])) or not stack:
         raise ValueError("its head is incomplete")
-    json.dumps(record, ensure_ascii=False).encode()  # no halves of characters anywhere
     if not all(isinstance(value, (int, str)) for value in record["facts"].values()):
         raise ValueError("its facts are no numbers")
     vm, operation, uuid, message = texts
-    return CrashDump(
+    dump = CrashDump(
         vm,
         operation,
         int(record["time_ns"]),
@@ -196,3 +197,19 @@ def _from_record(record: dict[str, Any]) -> CrashDump:
         tuple(record["locks"]),
         from_plain(record["snapshot"]),
     )
+    check_texts(dump)
+    return dump
+
+
+def check_texts(dump: CrashDump) -> None:
+    """Raises ValueError for a text that is more than a line of printable characters.
+
+    They are shown in many places, among lines of ours; in no dump of ours is there another.
+    """
+    texts = [dump.vm, dump.operation, dump.uuid, dump.message, *dump.locks]
+    texts += [*dump.facts, *(value for value in dump.facts.values() if isinstance(value, str))]
+    for frame in dump.stack:
+        texts += [frame.function, *frame.names]
+    for text in texts:
+        if not text.isprintable():
+            raise ValueError(f"{shorten(text)} is not printable")
