@@ -40,6 +40,14 @@ def test_system_calls_that_fail(torture, call):
     torture.every_fault(scene, call, "signal=KILL", 1)
 
 
+def test_a_restore_whose_last_sync_fails_does_not_say_that_nothing_was_written(torture):
+    why = why_no_strace()
+    if why is not None:
+        pytest.skip(why)
+    restore = next(scene for scene in torture.scenes if scene.name == "state restore")
+    assert torture.every_fault(restore, "fdatasync", "error=EIO", 100) > 4
+
+
 def test_a_disk_that_is_full(torture):
     with small_disk(4096) as disk:
         if disk is None:

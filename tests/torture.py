@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -404,13 +404,13 @@ def kills(torture: Torture, amount: int, seed: int) -> None:
     print(f"{amount} kills (seed {seed}): {_told(torture)}", flush=True)
 
 
-def faults(torture: Torture, most: int) -> None:
+def faults(torture: Torture, most: int, calls: Sequence[str]) -> None:
     why = why_no_strace()
     if why is not None:
         print(f"no faults: {why}")
         return
-    for call, errors in FAULTS.items():
-        for inject in (*(f"error={error}" for error in errors), "signal=KILL"):
+    for call in calls:
+        for inject in (*(f"error={error}" for error in FAULTS[call]), "signal=KILL"):
             each = most if call in OFTEN else 1000
             count = sum(torture.every_fault(s, call, inject, each) for s in torture.scenes)
             print(f"{call} {inject}: {count} times: {_told(torture)}", flush=True)
@@ -436,13 +436,14 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=200, help="faults of calls that are many")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--only", choices=("kills", "faults", "disks"))
+    parser.add_argument("--call", action="append", choices=FAULTS, help="faults of these alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         torture = Torture(Path(name))
         if options.only in (None, "kills"):
             kills(torture, options.kills, options.seed)
         if options.only in (None, "faults"):
-            faults(torture, options.most)
+            faults(torture, options.most, options.call or tuple(FAULTS))
         if options.only in (None, "disks"):
             disks(torture)
 

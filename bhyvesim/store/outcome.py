@@ -51,6 +51,11 @@ def is_busy(error: sqlite3.Error) -> bool:
     return _name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether the disk is."""
+    return _name(error).startswith("SQLITE_FULL")
+
+
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the file is not as SQLite wrote it."""
     return _name(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))

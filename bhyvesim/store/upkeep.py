@@ -235,7 +235,15 @@ def _put(store: Store, db: sqlite3.Connection, new: str) -> str | None:
                 db.backup(copy)
             os.replace(copy_name, aside)
     with closing(store.connect(new)) as source:
-        source.backup(db)
+        try:
+            source.backup(db)
+        except sqlite3.Error as error:
+            if outcome.is_damage(error):
+                raise
+            problem = outcome.complaint(error, store.path, store.wait_seconds)
+            known = outcome.NOTHING if outcome.is_full(error) else outcome.UNKNOWN
+            kept = "" if aside is None else f"; what was there is kept in {aside}"
+            raise StateError(f"{problem}; {known}{kept}") from None
     return aside
 
 

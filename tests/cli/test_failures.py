@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from bhyvesim.__main__ import hold_descriptors
 from bhyvesim.cli import run
 from bhyvesim.cli.root import COMMANDS
 from tests.sessions import ROOT
@@ -111,6 +112,21 @@ def _broken(kind):
     finally:
         with suppress(OSError):
             stream.close()
+
+
+@pytest.mark.parametrize("closed", [(2,), (1, 2), (0, 1, 2), ()])
+def test_no_file_gets_the_number_of_a_stream(closed, tmp_path):
+    pid = os.fork()
+    if pid == 0:
+        number = 0
+        try:
+            for descriptor in closed:
+                os.close(descriptor)
+            hold_descriptors()
+            number = os.open(tmp_path / "file", os.O_CREAT | os.O_WRONLY)
+        finally:
+            os._exit(number)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) > 2
 
 
 def test_json_is_json_with_standard_error_closed(shell, config):
