@@ -15,7 +15,7 @@ LOCKED := .venv-locked
 SECONDS ?= 600
 
 .PHONY: demo test test-all test-locked test-lowest test-long test-sdist
-.PHONY: lock stress fuzz fuzz-inputs mutants bench docs clean
+.PHONY: lock stress torture fuzz fuzz-inputs mutants bench docs clean
 
 demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
@@ -43,10 +43,13 @@ lock: build/lock/bin/uv
 		--universal --python-version 3.11 --generate-hashes --extra test \
 		--no-emit-package bhyvesim --output-file $(LOCK) pyproject.toml requirements/build.in
 
-test-long: test-sdist stress fuzz fuzz-inputs
+test-long: test-sdist stress torture fuzz fuzz-inputs
 
 stress: $(VENV)/.installed-test
 	$(BIN)/python -m tests.stress
+
+torture: $(VENV)/.installed-test
+	$(BIN)/python -m tests.torture
 
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.fuzz

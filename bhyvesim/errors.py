@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+FAILED = 70
+
 # What each exit status means, the same for every command.
 STATUSES = {
     0: "fine",
@@ -12,6 +14,7 @@ STATUSES = {
     2: "usage or configuration",
     3: "the simulated kernel panicked or hung",
     4: "the stored state is unusable",
+    FAILED: "bhyvesim itself failed: no memory or file was to be had, or it has a mistake",
     130: "interrupted",
 }
 

@@ -50,6 +50,14 @@ def clean_json(document: str) -> str:
     return _pattern(unfit).sub(lambda match: f"\\u{ord(match[0]):04x}", document)
 
 
+def rejoined(word: str) -> str:
+    """A word of the command line as it was meant: bytes that a poor locale left alone, as UTF-8."""
+    try:
+        return word.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        return word
+
+
 @cache
 def _pattern(characters: str) -> re.Pattern[str]:
     """Any of *characters*; compiled where it is needed, which is seldom."""

@@ -13,6 +13,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 _SIZE = re.compile(r"(?P<number>0[xX][0-9a-fA-F]+|[0-9]+)\s*(?P<unit>[A-Za-z]*)", re.ASCII)
 _HEX = re.compile(r"[0-9a-fA-F]*", re.ASCII)
+_WORD = re.compile(r"[\w.-]*")
 _UNITS = {"": 1, "b": 1}
 for _power, _letter in enumerate("kmgt", start=1):
     for _suffix in ("", "b", "ib"):
@@ -65,6 +66,13 @@ def parse_bitmap(text: str) -> bytes:
 def shorten(text: str, limit: int = 40) -> str:
     """*text* quoted for a one-line message: control characters escaped, length bounded."""
     return repr(text if len(text) <= limit else text[: limit - 1] + "…")
+
+
+def word_of(text: str) -> str:
+    """The word that *text* begins with, quoted: of a file that is none of ours, no more is told."""
+    match = _WORD.match(text)
+    word = match[0] if match else ""
+    return shorten(word if word == text else f"{word[:30]}…")
 
 
 def format_size(size: int) -> str:

@@ -19,8 +19,9 @@ from concurrent.futures import (
     wait,
 )
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from threading import Thread
 from typing import Any, TypeVar
 
 from bhyvesim import revision_file
@@ -93,29 +94,50 @@ class Workers:
 
 
 @contextmanager
-def local(jobs: int) -> Iterator[Workers]:
-    """*jobs* processes of this machine, none of which is left behind; with 1, this one."""
-    if jobs <= 1:
-        yield Workers(_Here(), 1, deep=1)  # who is never idle
-        return
-    # A forked worker has its imports done.
-    fork = "fork" in multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("fork" if fork else None)
-    executor = ProcessPoolExecutor(jobs, context, _deaf)
-    # Workers are born deaf to interrupts, so that none comes before _deaf() ignores them.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def local(jobs: int, note: Callable[[str], None] = lambda text: None) -> Iterator[Workers]:
+    """*jobs* processes of this machine, none of which is left behind; with 1, this one.
+
+    This one too where no others can be had, as without a writable /dev/shm: *note* hears of it.
+    """
+    with _processes(jobs, note) if jobs > 1 else nullcontext(None) as executor:
+        if executor is None:
+            yield Workers(_Here(), 1, deep=1)  # who is never idle
+            return
+        workers = Workers(executor, jobs, _terminate)
+        try:
+            yield workers
+        except BaseException:
+            workers.stop()
+            raise
+        finally:
+            executor.shutdown(cancel_futures=True)  # waits for them
+
+
+@contextmanager
+def _processes(jobs: int, note: Callable[[str], None]) -> Iterator[Executor | None]:
+    """An executor of *jobs* processes; None where they cannot be had."""
+    watched, held = os.pipe()  # whose other end is closed when this process is no more
     try:
-        executor.submit(_deaf)
+        executor = None
+        try:
+            # A forked worker has its imports done.
+            context = multiprocessing.get_context("fork")
+            executor = ProcessPoolExecutor(jobs, context, _begin, (watched, held))
+            # Workers are born deaf to interrupts, so that none comes before they ignore them.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                executor.submit(os.getpid)
+            finally:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        except (OSError, ImportError, NotImplementedError) as error:
+            _terminate()  # those that were made before one could not be
+            reason = getattr(error, "strerror", None) or str(error)
+            note(f"no other processes can be had here ({reason}): this one does the work alone")
+            executor = None
+        yield executor
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    workers = Workers(executor, jobs, _terminate)
-    try:
-        yield workers
-    except BaseException:
-        workers.stop()
-        raise
-    finally:
-        executor.shutdown(cancel_futures=True)  # waits for them
+        os.close(watched)
+        os.close(held)
 
 
 @contextmanager
@@ -174,8 +196,19 @@ def _digest() -> str:
     return digest()
 
 
-def _deaf() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends the workers
+def _begin(watched: int, held: int) -> None:
+    """In a new worker: it ignores interrupts, which its parent hears, and ends with its parent.
+
+    Whatever ends the parent closes its end of the pipe; it may have no time to end anybody.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.close(held)
+    Thread(target=_end_with_parent, args=(watched,), daemon=True).start()
+
+
+def _end_with_parent(watched: int) -> None:
+    os.read(watched, 1)
+    os._exit(1)
 
 
 def _terminate() -> None:

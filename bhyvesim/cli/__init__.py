@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bhyvesim.cli.session import Session
 from bhyvesim.cli.streams import guarded
-from bhyvesim.errors import BhyvesimError, HostStopped
+from bhyvesim.errors import FAILED, BhyvesimError, HostStopped
 
 if TYPE_CHECKING:
     from bhyvesim.cli.shells import Offer
@@ -44,9 +44,19 @@ def _completed(asked: str, argv: list[str]) -> int:
 
 def _decided(argv: list[str]) -> int:
     """What the command came to, whatever becomes of its output."""
+    session = Session()
+    try:
+        return _reported(argv, session)
+    except KeyboardInterrupt:
+        return _failed(session, argv, "interrupted", 130)
+    except Exception as error:
+        return _failed(session, argv, _unforeseen(error), FAILED)
+
+
+def _reported(argv: list[str], session: Session) -> int:
+    """Do what *argv* says, and say what errors mean that were foreseen."""
     from bhyvesim.cli.bhyvectl.manner import is_bhyvectl_style
 
-    session = Session()
     try:
         if os.environ.get("BHYVESIM_REVISION_FILE"):
             from bhyvesim import revision_file
@@ -83,8 +93,6 @@ def _decided(argv: list[str]) -> int:
         if blamed is None:
             raise
         return _failed(session, argv, str(blamed), blamed.exit_code, blamed)
-    except KeyboardInterrupt:
-        return _failed(session, argv, "interrupted", 130)
 
 
 def _failed(
@@ -111,3 +119,23 @@ def asks_for_json(argv: Sequence[str]) -> bool:
         if word == "--format=json" or (word == "--format" and argv[i + 1 : i + 2] == ["json"]):
             return True
     return False
+
+
+def _unforeseen(error: Exception) -> str:
+    """An error that nobody foresaw, in one line; ``$BHYVESIM_TRACEBACK`` has all of it shown."""
+    if isinstance(error, MemoryError):
+        error.__traceback__ = None  # which holds what there was no more memory for
+        return "there is not enough memory for this"
+    if isinstance(error, OSError) and error.strerror:
+        about = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return f"{about}{error.strerror}"
+    import traceback
+
+    if os.environ.get("BHYVESIM_TRACEBACK"):
+        traceback.print_exception(error)
+    places = traceback.extract_tb(error.__traceback__)
+    place = f"{os.path.basename(places[-1].filename)}:{places[-1].lineno}" if places else "?"
+    return (
+        f"a mistake in bhyvesim: {type(error).__name__} ({place}): {error}; please report it, "
+        "with what BHYVESIM_TRACEBACK=1 shows"
+    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
+import stat
 from contextlib import suppress
 from dataclasses import replace
 
+from bhyvesim.cli.streams import standard_input
 from bhyvesim.errors import UsageError
 from bhyvesim.vm.spec import VmSpec, name_problem
 
@@ -59,13 +60,17 @@ def write_whole(path: str, data: bytes) -> None:
             file.write(data)
             if special:
                 return
+            if os.path.exists(there):
+                os.chmod(beside, stat.S_IMODE(os.stat(there).st_mode))
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, there)
-    except (OSError, ValueError) as error:
+    except BaseException as error:
         if not special:
             with suppress(OSError, ValueError):
                 os.unlink(beside)
+        if not isinstance(error, OSError | ValueError):
+            raise
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(f"{path}: {reason}: expected a writable file") from None
 
@@ -74,7 +79,7 @@ def read_bytes(path: str) -> bytes:
     """The contents of a file, or of standard input; raises UsageError when it cannot be read."""
     try:
         if path == "-":
-            return sys.stdin.buffer.read(MAX_BYTES)
+            return standard_input().read(MAX_BYTES)
         with open(path, "rb") as file:
             return file.read(MAX_BYTES)
     except (OSError, ValueError) as error:

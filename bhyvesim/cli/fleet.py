@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bhyvesim.cli.files import check_name, label_of, read_bytes
 from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
-from bhyvesim.text import clean
+from bhyvesim.text import clean, rejoined
 
 if TYPE_CHECKING:
     from bhyvesim.config.document import Node
@@ -63,6 +63,7 @@ def gather(session: Session, paths: Sequence[str], names: Sequence[str], everyth
     wrong is raised; among several it is kept, so that none is left out in silence. Raises
     UsageError where there is nothing to look at.
     """
+    names = [rejoined(name) for name in names]
     if session.vm is not None and session.vm not in names:
         names = (*names, session.vm)
     if everything and names:

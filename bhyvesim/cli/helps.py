@@ -22,6 +22,7 @@ HELPS = {
     "track-dirty": "Read and clear the dirty bits of a range (VM_TRACK_DIRTY_PAGES).",
     "npt": "Any VM_NPT_OPERATION, by its number. For kernels from 2025.",
     "host": "Say what the host has for its VMs: memory, a reservoir, addresses.",
+    "state": "Check, back up, restore and compact the state file.",
     "log": "List the events of a VM: when, what was asked, and what it came to.",
     "diff": "Show what differs in maps, tables, entries and counters.",
     "why": "Tell who changed the page-table entry of an address, newest change first.",

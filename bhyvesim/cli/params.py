@@ -19,6 +19,7 @@ from bhyvesim.text import clean
 from bhyvesim.units import parse_address, parse_bitmap, parse_size, shorten
 
 if TYPE_CHECKING:
+    from bhyvesim.store.store import Store
     from bhyvesim.workers import Workers
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -119,20 +120,27 @@ def _set_vm(ctx: click.Context, param: click.Parameter, value: str | None) -> No
 _PATIENCE = 0.3  # seconds: somebody who presses TAB does not wait for a writer
 
 
+def _patient_store() -> Store:
+    """The state, for a shell that completes: it hears no note, and does not wait for long."""
+    store = Session(quiet=True).store
+    store.wait_seconds = _PATIENCE
+    return store
+
+
 def complete_vm(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """The stored VMs; none when the state cannot be read: a shell wants no error here."""
     from bhyvesim.errors import BhyvesimError
+    from bhyvesim.vm.spec import name_problem
 
     try:
-        from bhyvesim.store.store import Store
-
-        with Store(wait_seconds=_PATIENCE).reading() as transaction:
+        with _patient_store().reading() as transaction:
             names = transaction.names()
     except BhyvesimError:
         return []
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    fit = [name for name in names if name_problem(name) is None]
+    return [CompletionItem(name) for name in fit if name.startswith(incomplete)]
 
 
 def complete_crash(
@@ -142,9 +150,7 @@ def complete_crash(
     from bhyvesim.errors import BhyvesimError
 
     try:
-        from bhyvesim.store.store import Store
-
-        with Store(wait_seconds=_PATIENCE).reading() as transaction:
+        with _patient_store().reading() as transaction:
             rows = transaction.crashes()
     except BhyvesimError:
         return []
@@ -294,7 +300,8 @@ def workers_of(
             raise click.UsageError("--jobs is for this machine, --dask for a cluster: expected one")
         return workers.dask(dask)
     most = jobs or workers.cores()
-    return workers.local(most if tasks is None else min(most, tasks))
+    session = click.get_current_context().ensure_object(Session)
+    return workers.local(most if tasks is None else min(most, tasks), session.note)
 
 
 def fleet_arguments(command: F) -> F:

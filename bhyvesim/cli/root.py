@@ -37,6 +37,7 @@ GROUPS = {
         "track-dirty": ("tracking", "track_dirty"),
         "npt": ("tracking", "npt"),
         "host": ("host", "host"),
+        "state": ("state", "state"),
     },
     "Looking inside": {
         "log": ("history", "log"),
@@ -169,14 +170,20 @@ Exit status:
     shell_complete=lambda ctx, param, word: [known for known in FORMATS if known.startswith(word)],
     help="The command's own --format, before it.",
 )
+@click.option(
+    "--trust-state",
+    is_flag=True,
+    help="Believe a state that others may write; else $BHYVESIM_TRUST_STATE=1.",
+)
 @click.pass_context
-def root(ctx: click.Context, fmt: str | None) -> None:
+def root(ctx: click.Context, fmt: str | None, trust_state: bool) -> None:
     """Create, inspect, reboot and destroy simulated bhyve VMs.
 
     The host they run on is simulated too: an illumos kernel of one of several
     revisions, exact to the last page-table entry, panics included.
     """
-    ctx.ensure_object(Session).form = fmt
+    session = ctx.ensure_object(Session)
+    session.form, session.trusted = fmt, session.trusted or trust_state
 
 
 voiced(root)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bhyvesim.cli.streams import colour_is_asked_for, coloured, columns
 from bhyvesim.errors import Refused, UsageError
-from bhyvesim.text import clean
+from bhyvesim.text import clean, rejoined
 
 if TYPE_CHECKING:
     from bhyvesim.host.host import Host
@@ -35,6 +35,7 @@ class Session:
         self.vm = vm
         self.quiet = quiet
         self.verbose = False
+        self.trusted = False  # a state that others may write is believed
         self.form: str | None = None  # --format before the command
         self.at: str | None = None  # the moment of a VM that is to be looked at
         self.crash: str | None = None  # or a crash dump, by its id or its file
@@ -47,9 +48,25 @@ class Session:
         """The state file; what only prints a help knows nothing of it."""
         from bhyvesim.store.store import Store
 
-        store = Store()
+        store = Store(note=self.note)
+        store.trusted |= self.trusted
         self.detail(f"the state is {store.path}")
         return store
+
+    @property
+    def vm(self) -> str | None:
+        """The name that was given; names are UTF-8, whatever the locale is."""
+        return self._vm
+
+    @vm.setter
+    def vm(self, name: str | None) -> None:
+        self._vm = None if name is None else rejoined(name)
+
+    @property
+    def wanted(self) -> str | None:
+        """``--vm``, else ``$BHYVESIM_VM``."""
+        named = os.environ.get("BHYVESIM_VM") or None
+        return self.vm if self.vm is not None or named is None else rejoined(named)
 
     def name(self, transaction: Transaction) -> str:
         """The VM that is meant: ``--vm``, else ``$BHYVESIM_VM``, else the only one there is.
@@ -59,9 +76,10 @@ class Session:
         Raises UsageError where several might be meant, Refused (ENOENT) where none is there.
         """
         names = transaction.names()
-        wanted = os.environ.get("BHYVESIM_VM") or None if self.vm is None else self.vm
+        wanted = self.wanted
         if wanted is not None:
             if wanted not in names:
+                transaction.check_names()
                 raise Refused("ENOENT", f"there is no VM named {wanted}{_nearest(wanted, names)}")
             return wanted
         if len(names) == 1:
@@ -70,6 +88,7 @@ class Session:
             return names[0]
         if names:
             raise UsageError(f"which VM? expected --vm=NAME, one of {', '.join(names)}")
+        transaction.check_names()
         raise Refused("ENOENT", "there is no VM; 'create --config FILE' makes one")
 
     @property
@@ -92,8 +111,7 @@ class Session:
 
     def which_ever(self) -> str:
         """:meth:`which`, but a VM that is named may be gone: it is the past that is asked."""
-        wanted = os.environ.get("BHYVESIM_VM") or None if self.vm is None else self.vm
-        return self.which() if wanted is None else wanted
+        return self.which() if self.wanted is None else self.wanted
 
     def stored(self) -> VmRow:
         """The VM that is meant, as it is stored."""

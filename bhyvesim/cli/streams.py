@@ -11,7 +11,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TextIO, cast
+from typing import Any, BinaryIO, Literal, TextIO, cast
+
+from bhyvesim.errors import UsageError
 
 UNKNOWN_WIDTH = 80  # columns, where no terminal says how wide it is
 _FORCING = ("FORCE_COLOR", "CLICOLOR_FORCE")
@@ -92,6 +94,13 @@ class Guarded:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def standard_input() -> BinaryIO:
+    """Standard input, as bytes. Raises UsageError where it is closed."""
+    if sys.stdin is None:
+        raise UsageError("standard input: it is closed: expected something to read")
+    return sys.stdin.buffer
 
 
 def reader_is_gone() -> bool:

@@ -12,6 +12,7 @@ from bhyvesim.cli.session import Session
 from bhyvesim.errors import UsageError
 from bhyvesim.kernel.builds import build_name
 from bhyvesim.kernel.machine import Machine
+from bhyvesim.text import rejoined
 from bhyvesim.units import shorten
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def subject_of(session: Session, which: str) -> Subject:
     """What ``VM``, ``@EVENT``, ``VM@EVENT``, ``crash:ID`` or a file with a dump stands for."""
     if which.startswith("crash:") or is_dump_file(which):
         return of_crash(session, which)
+    which = rejoined(which)
     name, at, when = which.rpartition("@")
     if not at or which in session.host.names():
         row = session.stored_to_show_of(which)

@@ -15,7 +15,7 @@ import yaml
 
 from bhyvesim import limits
 from bhyvesim.errors import UsageError
-from bhyvesim.units import shorten
+from bhyvesim.units import shorten, word_of
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -161,10 +161,10 @@ class _Builder:
             if key.text in items:
                 first = keys[key.text].line
                 raise key.error(
-                    f"the key {shorten(key.text)} stands twice", f"it once (line {first} has it)"
+                    f"the key {word_of(key.text)} stands twice", f"it once (line {first} has it)"
                 )
             keys[key.text] = key
-            label = key.text if key.text.isprintable() and len(key.text) < 40 else "…"
+            label = word_of(key.text)[1:-1]
             inner = f"{path}.{label}" if path else label
             items[key.text] = self.node(next(self.events), inner, depth + 1)
         return Mapping(self.source, line, column, path, items, keys)

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from bhyvesim.config.document import ConfigError, Mapping, Node, Scalar, Sequence
 from bhyvesim.errors import BadValue
 from bhyvesim.prot import BY, READ, WRITE, parse_prot
-from bhyvesim.units import PAGE_SIZE, is_page_aligned, parse_address, parse_size, shorten
+from bhyvesim.units import PAGE_SIZE, is_page_aligned, parse_address, parse_size, shorten, word_of
 
 T = TypeVar("T")
 
@@ -98,11 +98,11 @@ class Fields:
     def __init__(self, node: Node, keys: Iterable[str | Key[Any]]) -> None:
         known = [key if isinstance(key, str) else key.name for key in keys]
         if not isinstance(node, Mapping):
-            raise node.error(f"{describe(node)}", f"a mapping with {listed(known)}")
+            raise node.error(kind_of(node), f"a mapping with {listed(known)}")
         self.node = node
         for key, place in node.keys.items():
             if key not in known:
-                raise place.error(f"unknown key {shorten(key)}", suggestion(key, known))
+                raise place.error(f"unknown key {word_of(key)}", suggestion(key, known))
 
     def __contains__(self, key: str) -> bool:
         return key in self.node.items
@@ -149,6 +149,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def listed(words: Iterable[str]) -> str:
     return ", ".join(words)
+
+
+def kind_of(node: Node) -> str:
+    """What *node* is, for messages; a whole file of text, which may be anybody's, is not quoted."""
+    whole = isinstance(node, Scalar) and not node.path and not node.is_null
+    return "text" if whole else describe(node)
 
 
 def describe(node: Node) -> str:

@@ -19,6 +19,8 @@ from bhyvesim.kernel.plain import from_plain, to_plain
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.span import Span
+from bhyvesim.text import clean
+from bhyvesim.units import shorten
 
 VERSION = 1
 _MAGIC = b"bhyvesim crash dump"
@@ -66,7 +68,7 @@ class CrashDump:
             operation,
             time_ns,
             uuid,
-            stopped.message,
+            clean(stopped.message),  # which a revision from a file may have made
             stopped.stack,
             stopped.facts,
             locks,
@@ -191,7 +193,7 @@ def _from_record(record: dict[str, Any]) -> CrashDump:
     if not all(isinstance(value, (int, str)) for value in record["facts"].values()):
         raise ValueError("its facts are no numbers")
     vm, operation, uuid, message = texts
-    return CrashDump(
+    dump = CrashDump(
         vm,
         operation,
         int(record["time_ns"]),
@@ -202,3 +204,19 @@ def _from_record(record: dict[str, Any]) -> CrashDump:
         tuple(record["locks"]),
         from_plain(record["snapshot"]),
     )
+    check_texts(dump)
+    return dump
+
+
+def check_texts(dump: CrashDump) -> None:
+    """Raises ValueError for a text that is more than a line of printable characters.
+
+    They are shown in many places, among lines of ours; in no dump of ours is there another.
+    """
+    texts = [dump.vm, dump.operation, dump.uuid, dump.message, *dump.locks]
+    texts += [*dump.facts, *(value for value in dump.facts.values() if isinstance(value, str))]
+    for frame in dump.stack:
+        texts += [frame.function, *frame.names]
+    for text in texts:
+        if not text.isprintable():
+            raise ValueError(f"{shorten(text)} is not printable")

@@ -80,6 +80,8 @@ class PanicText(Value):
 
     @property
     def label(self) -> str:
+        if self.source != "--panic" and self._assertion is None and not self._is_known:
+            return self.source  # a file may be anybody's: it is not quoted
         told = self._claim or self._where or self.text.strip()
         return f"{self.source}: {clean(told, _SHOWN)}"
 

@@ -19,7 +19,7 @@ from bhyvesim.ops.operation import Operation, Recorder
 from bhyvesim.store import lives
 from bhyvesim.store.hosts import host_memory, stored_host
 from bhyvesim.store.lives import Stored
-from bhyvesim.store.rows import VmRow
+from bhyvesim.store.rows import Damaged, VmRow
 from bhyvesim.store.store import LostRace, Store
 from bhyvesim.store.transaction import Transaction
 from bhyvesim.vm import life
@@ -55,11 +55,12 @@ class Stopped(HostStopped):
 
 
 class Created(NamedTuple):
-    """A VM that was created and booted."""
+    """A VM that was created and booted; and what was wrong with the one that it replaced."""
 
     spec: VmSpec
     booted: life.Booted
     warnings: tuple[Warned, ...]
+    damage: str | None = None
 
 
 class Rebooted(NamedTuple):
@@ -143,13 +144,20 @@ class Host:
             if found.row is not None:
                 if not replace:
                     raise Refused("EEXIST", f"there is a VM named {spec.name} already")
-                self._destroy(found)
+                try:
+                    self._destroy(found)
+                except Damaged as damaged:  # which is found where it is looked at
+                    found.give_up(damaged)
             machine = self._heard(life.new_machine(spec, self.recorder))
             machine.host = found.share(spec)
             booted = found.do(Event(Create(), spec, machine, self.clock()))
-            return Created(spec, booted, tuple(machine.kernel.warnings))
+            warnings = tuple(machine.kernel.warnings)
+            wrong = None if found.damage is None else found.damage.problem
+            return Created(spec, booted, warnings, wrong)
 
-        return self._change(spec.name, work, new=True, load=replace, allocates=True)
+        return self._change(
+            spec.name, work, new=True, load=replace, allocates=True, replaces=replace
+        )
 
     def reboot(self, name: str) -> Rebooted:
         """VM_REINIT, the devmem mapped again, the guest booted. EBUSY for one that is paused."""
@@ -251,10 +259,31 @@ class Host:
 
     def forget(self, name: str) -> None:
         """The VM is gone, whatever is wrong with it; no kernel is asked."""
-        with self.store.writing() as transaction:
-            if transaction.stamp(name) is None:
-                raise Refused("ENOENT", f"there is no VM named {name}")
-            transaction.remove(name)
+        from bhyvesim.store.check import is_whole
+
+        with self.store.writing() if self.keep else self.store.reading() as transaction:
+            try:
+                whole = is_whole(transaction, transaction.vm(name).life)
+            except Damaged:
+                whole = False
+            except Refused:  # a name that is no text equals none
+                if name not in transaction.names():
+                    raise
+                whole = False
+            if self.keep and whole:
+                transaction.remove(name)
+            elif self.keep:
+                transaction.remove_damaged(name)
+
+    def forget_all(self) -> list[str]:
+        """No VM is left, whatever is wrong with any of them; their names."""
+        names = self.names()
+        for name in names:
+            self.forget(name)
+        if self.keep:
+            with self.store.writing() as transaction:
+                transaction.remove_nameless()
+        return names
 
     def destroy_all(self, names: Sequence[str] | None = None) -> list[Destroyed]:
         """Destroy *names*, or every VM; a panic or hang of one does not save the others."""
@@ -284,15 +313,17 @@ class Host:
         new: bool = False,
         load: bool = True,
         allocates: bool = False,
+        replaces: bool = False,
     ) -> T:
         """Do *work* on what there is of the VM, and store what became of it.
 
         With *new* there may be no VM of that name; without *load* its machine is not wanted.
-        *allocates*: it takes memory of the host, which others take too.
+        *allocates*: it takes memory of the host, which others take too. *replaces*: a damaged
+        VM is as good as none.
         """
 
         def find(transaction: Transaction) -> tuple[_Found, ...]:
-            return (_Found.of(transaction, name, _Wants(new, load, allocates)),)
+            return (_Found.of(transaction, name, _Wants(new, load, allocates, replaces)),)
 
         return self._change_all(find, lambda found: work(*found), allocates=allocates)
 
@@ -379,6 +410,7 @@ class _Wants(NamedTuple):
     new: bool
     load: bool
     memory: bool
+    replaces: bool = False
 
 
 class _Found:
@@ -399,18 +431,29 @@ class _Found:
         self._forgets: int | None = None  # when
         self._crashes = crashes
         self._events: list[Event] = []
+        self.damage: Damaged | None = None
+        self._stamp = None if row is None else row.stamp
 
     @classmethod
     def of(cls, transaction: Transaction, name: str, wants: _Wants) -> _Found:
         """What *transaction* has of the VM. Raises Refused (ENOENT) where there must be one."""
         crashes = transaction.crash_count()
         host = stored_host(transaction) if wants.memory else None
-        memory = None if host is None else host_memory(transaction, host)
-        if wants.new and transaction.stamp(name) is None:
-            return cls(name, None, None, memory, crashes)
-        row = transaction.vm(name)
-        stored = None if row.stopped or not wants.load else lives.load(transaction, row)
-        return cls(name, row, stored, memory, crashes)
+        row, stored, damage = None, None, None
+        stamp = transaction.stamp(name)
+        if not wants.new or stamp is not None:
+            try:
+                row = transaction.vm(name)
+                stored = None if row.stopped or not wants.load else lives.load(transaction, row)
+            except Damaged as damaged:
+                if not wants.replaces:
+                    raise
+                row, stored, damage = None, None, damaged
+        without = None if damage is None else name
+        memory = None if host is None else host_memory(transaction, host, without)
+        found = cls(name, row, stored, memory, crashes)
+        found.damage, found._stamp = damage, stamp
+        return found
 
     def share(self, spec: VmSpec) -> Share | None:
         """What the VM *spec* takes its memory from; None: without end, or none is taken."""
@@ -448,6 +491,11 @@ class _Found:
         if self.row is not None and self.row.state == MachineState.PAUSED.value:
             raise Refused("EBUSY", f"{self.name} is paused, and never {does}: resume it first")
 
+    def give_up(self, damaged: Damaged) -> None:
+        """What is stored of the VM is as good as nothing."""
+        self._events.clear()
+        self.row, self.stored, self.damage = None, None, damaged
+
     def forget(self, time_ns: int) -> None:
         """The VM, whose kernel is gone, is to be a VM no more."""
         assert self.row is not None
@@ -460,11 +508,13 @@ class _Found:
 
     def check(self, transaction: Transaction) -> None:
         """Raises LostRace where the VM is not any more as it was found."""
-        if transaction.stamp(self.name) != (None if self.row is None else self.row.stamp):
+        if transaction.stamp(self.name) != self._stamp:
             raise LostRace(self.name)
 
     def write(self, transaction: Transaction) -> None:
         """Store what became of it."""
+        if self.damage is not None:
+            transaction.remove_damaged(self.name)
         if self._forgets is not None and self.row is not None:
             forget(transaction, self.row, self._forgets)
         for event in self._events:

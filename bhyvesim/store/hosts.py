@@ -30,14 +30,19 @@ def stored_host(transaction: Transaction) -> HostSpec | None:
         return codec.decode_host(text)
 
 
-def holders(transaction: Transaction) -> Iterator[Holder]:
+def holders(transaction: Transaction, without: str | None = None) -> Iterator[Holder]:
     """The VMs that hold memory. One that panicked or hung took its host with it: it holds none.
 
-    Raises Damaged for one that cannot be read: what it holds is not known.
+    *without* is the name of one that is not asked about. Raises Damaged for one that cannot be
+    read: what it holds is not known.
     """
     for row in transaction.vms():
         if isinstance(row, Damaged):
+            if without is not None and row.what == without:
+                continue
             raise row
+        if row.name == without:
+            continue
         if row.stopped:
             continue
         with decoding(row.name):
@@ -45,9 +50,9 @@ def holders(transaction: Transaction) -> Iterator[Holder]:
             yield Holder(row.name, length, codec.decode_spec(row.spec).reservoir)
 
 
-def host_memory(transaction: Transaction, host: HostSpec) -> HostMemory:
-    """The memory of *host* as its VMs leave it."""
-    return memory_beside(host, holders(transaction))
+def host_memory(transaction: Transaction, host: HostSpec, without: str | None = None) -> HostMemory:
+    """The memory of *host* as its VMs leave it, but for the one *without*."""
+    return memory_beside(host, holders(transaction, without))
 
 
 def memory_beside(host: HostSpec, vms: Iterable[Holder]) -> HostMemory:

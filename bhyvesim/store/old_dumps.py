@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bhyvesim.crash.dump import CrashDump
+from bhyvesim.crash.dump import CrashDump, check_texts
 from bhyvesim.errors import Frame
 from bhyvesim.kernel.gpt.levels import LEAF_LEVEL, LEAF_SHIFT
 from bhyvesim.kernel.machine import Machine
@@ -25,7 +25,7 @@ def read_old_dump(vm: str, time_ns: int, text: str) -> CrashDump:
     Raises ValueError, LookupError or TypeError where it makes no sense.
     """
     record = json.loads(text)
-    return CrashDump(
+    dump = CrashDump(
         vm=vm,
         operation=str(record["operation"]),
         time_ns=time_ns,
@@ -36,6 +36,8 @@ def read_old_dump(vm: str, time_ns: int, text: str) -> CrashDump:
         locks=(),
         snapshot=_snapshot(record),
     )
+    check_texts(dump)
+    return dump
 
 
 def _frame(function: str, args: tuple[int, ...]) -> Frame:

@@ -39,10 +39,9 @@ def after_commit(db: sqlite3.Connection, error: sqlite3.Error, path: str) -> str
 
 def complaint(error: sqlite3.Error, path: str, wait_seconds: float) -> str:
     """What is wrong with the file *path*, for which SQLite waited *wait_seconds* at most."""
-    name = _name(error)
     if is_busy(error):
         return f"{path} was in use by another command for {wait_seconds:g} s"
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if is_damage(error):
         return f"{path} is damaged ({error}): move it away to start anew"
     return f"{path} cannot be used: {error}"
 
@@ -50,6 +49,16 @@ def complaint(error: sqlite3.Error, path: str, wait_seconds: float) -> str:
 def is_busy(error: sqlite3.Error) -> bool:
     """Whether somebody else has the lock that was asked for."""
     return _name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether the disk is."""
+    return _name(error).startswith("SQLITE_FULL")
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is not as SQLite wrote it."""
+    return _name(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
 
 def _name(error: sqlite3.Error) -> str:

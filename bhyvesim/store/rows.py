@@ -25,6 +25,7 @@ class Damaged(StateError):
 
     def __init__(self, what: str, problem: object) -> None:
         super().__init__(f"the state of {what} is damaged ({problem}); nothing was written")
+        self.what, self.problem = what, str(problem)
 
 
 class Moment(NamedTuple):

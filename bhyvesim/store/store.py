@@ -7,31 +7,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import cached_property
 from time import monotonic, monotonic_ns, sleep
 
 from bhyvesim.errors import StateError
-from bhyvesim.store import outcome
+from bhyvesim.store import outcome, place
 from bhyvesim.store.rows import PartRow
 from bhyvesim.store.schema import APPLICATION_ID, OLDEST_VERSION, VERSION, statements
 from bhyvesim.store.transaction import Transaction
 
 WAIT_SECONDS = 10.0
-FILE_NAME = "state.sqlite3"
 _POLL_SECONDS = 0.01  # how often a writer asks for the lock at first
-
-
-def state_dir() -> str:
-    """``$BHYVESIM_STATE_DIR``, else bhyvesim's folder among the user's XDG state."""
-    given = os.environ.get("BHYVESIM_STATE_DIR")
-    if given:
-        return given
-    xdg = os.environ.get("XDG_STATE_HOME", "")
-    base = xdg if os.path.isabs(xdg) else os.path.expanduser("~/.local/state")
-    return os.path.join(base, "bhyvesim")
 
 
 class LostRace(StateError):
@@ -42,12 +31,31 @@ class LostRace(StateError):
 
 
 class Store:
-    """The state file in *folder*; nothing is made before something is to be written."""
+    """The state file in *folder*; nothing is made before something is to be written.
 
-    def __init__(self, folder: str | None = None, wait_seconds: float = WAIT_SECONDS) -> None:
-        self.folder = state_dir() if folder is None else folder
-        self.path = os.path.join(self.folder, FILE_NAME)
+    *note* hears of a mode that was changed.
+    """
+
+    def __init__(
+        self,
+        folder: str | None = None,
+        wait_seconds: float = WAIT_SECONDS,
+        note: place.Note = lambda text: None,
+    ) -> None:
+        self._folder = folder
+        self._note = note
         self.wait_seconds = wait_seconds
+        self.trusted = place.trusted_by_environment()  # believed, whoever may write there
+
+    @cached_property
+    def folder(self) -> str:
+        """The folder. Raises StateError where nobody says which."""
+        return place.state_dir() if self._folder is None else self._folder
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return os.path.join(self.folder, place.FILE_NAME)
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -55,30 +63,41 @@ class Store:
 
         What it leaves unread can be read when it is over: a machine outlives it.
         """
-        if not self._is_there():
+        if not self.is_there():
             yield Transaction(None)
             return
-        with self._errors(), closing(self._connect(self.path)) as db:
+        with self.errors(), closing(self.connect(self.path)) as db:
             db.execute("BEGIN")
-            version = self._check(db)
+            version = self.check_version(db)
             if version is None:
                 yield Transaction(None)
             elif version == VERSION:
                 yield Transaction(db, _Later(self))
             else:
-                with closing(self._connect(":memory:")) as migrated:
+                with closing(self.connect(":memory:")) as migrated:
                     db.backup(migrated)
-                    self._migrate(migrated, version)
+                    self.migrate(migrated, version)
                     yield Transaction(migrated, eager=True)
+
+    @contextmanager
+    def reading_apart(self) -> Iterator[sqlite3.Connection]:
+        """A copy in memory of a state that is there: what is done to it stays there."""
+        with self.errors(), closing(self.connect(self.path)) as db:
+            version = self.check_version(db)
+            with closing(self.connect(":memory:")) as copy:
+                db.backup(copy)
+                if version is not None:
+                    self.migrate(copy, version)
+                yield copy
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
         """A transaction; other writers wait. Commits at the end, unless an exception passes."""
-        self._is_there()
-        self._make_folder()
-        with self._errors(), closing(self._connect(self.path)) as db:  # rolls back if not committed
+        self.is_there()
+        self.make()
+        with self.errors(), closing(self.connect(self.path)) as db:  # rolls back if not committed
             self._begin(db)
-            version = self._check(db)
+            version = self.check_version(db)
             if version is None:
                 for statement in statements():
                     db.execute(statement)
@@ -86,7 +105,7 @@ class Store:
                 db.execute(f"PRAGMA user_version = {VERSION}")
             elif version < VERSION:
                 self._copy_aside(version)
-                self._migrate(db, version)
+                self.migrate(db, version)
             yield Transaction(db)
             self._commit(db)
 
@@ -109,7 +128,8 @@ class Store:
             sleep(_POLL_SECONDS * (0.5 + monotonic_ns() % 997 / 997) / (1 + waited) ** 2)
         db.execute(f"PRAGMA busy_timeout = {int(self.wait_seconds * 1000)}")
 
-    def _migrate(self, db: sqlite3.Connection, version: int) -> None:
+    def migrate(self, db: sqlite3.Connection, version: int) -> None:
+        """Bring what is in *db* up to date."""
         from bhyvesim.store.migrations import migrate
 
         migrate(db, version)
@@ -122,59 +142,59 @@ class Store:
             known = outcome.after_commit(db, error, self.path)
             raise StateError(f"{problem}; {known}") from None
 
-    def _is_there(self) -> bool:
+    def is_there(self) -> bool:
         """Whether there is a state file with something in it.
 
-        Raises StateError where that cannot be told, or where there is something else.
+        Raises StateError where that cannot be told, where there is something else, or where
+        others may have written it.
         """
-        try:
-            found = os.stat(self.path)
-        except FileNotFoundError:
-            loose = _loose_link(self.path)
-            if loose is None:
-                return False
-            raise StateError(f"{loose} is a link that leads nowhere") from None
-        except OSError as error:
-            raise StateError(f"{self.path} cannot be read: {error.strerror}") from None
-        if not stat.S_ISREG(found.st_mode):
-            raise StateError(f"{self.path} cannot be read: it is not a file")
-        return found.st_size > 0
+        found = place.look(self.path)
+        if found is not None and not self.trusted:
+            place.check_folder(self.folder, self._note)
+            place.check_file(self.path, found, self._note)
+        return found is not None and found.st_size > 0
 
-    def _make_folder(self) -> None:
-        """Ours alone; folders above it that are missing are made as usual."""
-        try:
-            os.makedirs(os.path.dirname(os.path.abspath(self.folder)), exist_ok=True)
-            with suppress(FileExistsError):
-                os.mkdir(self.folder, 0o700)
-        except OSError as error:
-            problem = f"{self.folder} cannot be used: {error.strerror}"
-            raise StateError(f"{problem}; {outcome.NOTHING}") from None
+    def make(self) -> None:
+        """The folder and the file, ours alone."""
+        place.make_folder(self.folder)
+        if not self.trusted:
+            place.check_folder(self.folder, self._note)
+        place.make_file(self.path)
+        found = place.look(self.path)
+        if found is not None and not self.trusted and found.st_mode & 0o077:
+            place.tighten(self.path, place.FILE_MODE)  # readable is what 0.1 made it
 
-    def _connect(self, path: str) -> sqlite3.Connection:
+    def connect(self, path: str, *, uri: bool = False) -> sqlite3.Connection:
+        """A connection without a transaction, to *path*, which may be another file."""
         # A machine may be let go in another thread than it came from, and its connection with it.
         db = sqlite3.connect(
-            path, timeout=self.wait_seconds, isolation_level=None, check_same_thread=False
+            path,
+            timeout=self.wait_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            uri=uri,
         )
         db.text_factory = _text
         return db
 
-    def _check(self, db: sqlite3.Connection) -> int | None:
-        """The version of the file; None of one that is new.
+    def check_version(self, db: sqlite3.Connection, path: str | None = None) -> int | None:
+        """The version of the file; None of one that is new. *path*: another than the state's.
 
         Refuses a file that is not ours, or newer than we are. What older versions wrote can
         be read as it is.
         """
+        path = path or self.path
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
         application = db.execute("PRAGMA application_id").fetchone()[0]
         if version == 0 and application == 0:
             if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise StateError(f"{self.path} is not a bhyvesim state file; {outcome.NOTHING}")
+                raise StateError(f"{path} is not a bhyvesim state file; {outcome.NOTHING}")
             return None
         if application != APPLICATION_ID:
-            raise StateError(f"{self.path} is not a bhyvesim state file; {outcome.NOTHING}")
+            raise StateError(f"{path} is not a bhyvesim state file; {outcome.NOTHING}")
         if not OLDEST_VERSION <= version <= VERSION:
             raise StateError(
-                f"{self.path} has state version {version}, this bhyvesim reads version "
+                f"{path} has state version {version}, this bhyvesim reads version "
                 f"{VERSION}: use the bhyvesim that wrote it; {outcome.NOTHING}"
             )
         return version
@@ -185,9 +205,10 @@ class Store:
         try:
             with suppress(FileNotFoundError):
                 os.unlink(f"{copy}.new")
+            place.make_file(f"{copy}.new")
             with (
-                closing(self._connect(self.path)) as old,
-                closing(self._connect(f"{copy}.new")) as new,
+                closing(self.connect(self.path)) as old,
+                closing(self.connect(f"{copy}.new")) as new,
             ):
                 old.backup(new)
             os.replace(f"{copy}.new", copy)
@@ -196,7 +217,7 @@ class Store:
             raise StateError(f"{problem}; {outcome.NOTHING}") from None
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
         """SQLite's errors before a COMMIT as StateError."""
         try:
             yield
@@ -216,9 +237,9 @@ class _Later:
         self._transaction: Transaction | None = None
 
     def __call__(self, what: str, part: PartRow) -> bytes:
-        with self._store._errors():
+        with self._store.errors():
             if self._transaction is None:
-                db = self._store._connect(self._store.path)
+                db = self._store.connect(self._store.path)
                 weakref.finalize(self, db.close)
                 self._transaction = Transaction(db)
             body = self._transaction.body(what, part)
@@ -230,11 +251,3 @@ class _Later:
 def _text(data: bytes) -> str:
     """Text of a column; what is no UTF-8 cannot be what was written, and its checksum says so."""
     return data.decode("utf-8", "surrogateescape")
-
-
-def _loose_link(path: str) -> str | None:
-    """The symbolic link on the way to *path*, which is not there, that leads nowhere; if any."""
-    path = os.path.abspath(path)
-    while not os.path.lexists(path):
-        path = os.path.dirname(path)
-    return None if os.path.exists(path) else path

@@ -58,12 +58,14 @@ class Transaction:
         return body
 
     def names(self) -> list[str]:
-        """The names of all VMs, sorted."""
-        names = [row[0] for row in self._query("SELECT name FROM vm ORDER BY name")]
-        for name in names:
-            if not isinstance(name, str):
-                raise Damaged("a VM", f"its name is {name!r}")
-        return names
+        """The names of all VMs, sorted, but for those of :meth:`check_names`."""
+        rows = self._query("SELECT name FROM vm WHERE typeof(name) = 'text' ORDER BY name")
+        return [row[0] for row in rows]
+
+    def check_names(self) -> None:
+        """Raises Damaged where some VM's name is lost: what was not found may be that one."""
+        for (name,) in self._query("SELECT name FROM vm WHERE typeof(name) != 'text'"):
+            raise Damaged("a VM", f"its name is {name!r}")
 
     def vms(self) -> Iterator[VmRow | Damaged]:
         """All VMs by name; of one that is damaged, what is wrong."""
@@ -77,6 +79,7 @@ class Transaction:
         """The VM of that name. Raises Refused (ENOENT) where there is none, Damaged."""
         rows = self._query(f"{_FROM_VM} WHERE vm.name = ?", name)
         if not rows:
+            self.check_names()
             raise Refused("ENOENT", f"there is no VM named {name}")
         return _vm_row(rows[0])
 
@@ -198,6 +201,62 @@ class Transaction:
         record: bytes | str = self._query("SELECT record FROM crash WHERE id = ?", crash_id)[0][0]
         return record
 
+    # All there is, for those that look at all of it.
+
+    def lives(self, only: int | None = None) -> list[tuple[int, str]]:
+        """All lives (or one), and the names of the VMs that lived or live them."""
+        rows = self._query("SELECT id, vm FROM life WHERE id = ifnull(?, id) ORDER BY id", only)
+        return [(life, str(vm)) for life, vm in rows]
+
+    def moments(self, life: int) -> list[int]:
+        """The moments that are kept of a life, oldest first."""
+        rows = self._query("SELECT seq FROM moment WHERE life = ? ORDER BY seq", life)
+        return [row[0] for row in rows]
+
+    def all_parts(self, only: int | None = None) -> Iterator[tuple[int, int, bool]]:
+        """Every part (of one life) and its life, and whether it is as it was written."""
+        assert self._db is not None
+        sql = (
+            'SELECT id, life, kind, first, "end", entries, hash, body, sum FROM part'
+            " WHERE life = ifnull(?, life)"
+        )
+        for number, life, *row, stored in self._db.execute(sql, (only,)):
+            yield number, life, checksum(*row) == stored
+
+    def event_numbers(self, life: int) -> list[int]:
+        """The numbers of the events of a life."""
+        rows = self._query("SELECT number FROM event WHERE life = ? ORDER BY number", life)
+        return [row[0] for row in rows]
+
+    def event(self, what: str, life: int, number: int) -> EventRow:
+        """One event of a life that is there. Raises Damaged."""
+        sql = f"SELECT {_EVENT} FROM event WHERE life = ? AND number = ?"
+        return _event(what, self._query(sql, life, number)[0])
+
+    def events_from(self, life: int, time_ns: int) -> tuple[int, int]:
+        """How many events a life has from the first on that is no older; and how many in all."""
+        rows = self._query(
+            "SELECT CAST(time_ns AS INTEGER) >= ? FROM event WHERE life = ? ORDER BY number",
+            time_ns,
+            life,
+        )
+        new = [bool(row[0]) for row in rows]
+        return len(new) - new.index(True) if True in new else 0, len(new)
+
+    def specs(self) -> Iterator[tuple[str, bool]]:
+        """The digest of every description, and whether it is as it was written."""
+        for digest, body, stored in self._query("SELECT digest, body, sum FROM spec"):
+            yield str(digest), checksum(digest, body) == stored
+
+    def crash_numbers(self) -> list[int]:
+        """The numbers of all crash dumps."""
+        return [row[0] for row in self._query("SELECT id FROM crash ORDER BY id")]
+
+    def crashes_before(self, time_ns: int) -> list[int]:
+        """The numbers of the crash dumps that are older."""
+        sql = "SELECT id FROM crash WHERE CAST(time_ns AS INTEGER) < ?"
+        return [row[0] for row in self._query(sql, time_ns)]
+
     # Writing.
 
     def begin_life(self, name: str) -> int:
@@ -212,6 +271,30 @@ class Transaction:
     def remove(self, name: str) -> None:
         """No VM has this name any more; its lives and crash dumps stay."""
         self._query("DELETE FROM vm WHERE name = ?", name)
+
+    def remove_damaged(self, name: str) -> None:
+        """No VM has this name any more, whatever is wrong with its row.
+
+        What is kept of its life goes too: it could not be read, or its damage would be found
+        for ever. A life that is another's stays.
+        """
+        data = name.encode("utf-8", "surrogateescape")
+        rows = self._query("SELECT life FROM vm WHERE CAST(name AS BLOB) = ?", data)
+        for (life,) in rows:
+            if self._query("SELECT 1 FROM life WHERE id = ? AND vm = ?", life, name):
+                self.remove_life(life)
+        self._query("DELETE FROM vm WHERE CAST(name AS BLOB) = ?", data)
+
+    def remove_nameless(self) -> None:
+        """Remove the rows of VMs that have no name any more, by which they could be asked for."""
+        self._query("DELETE FROM vm WHERE typeof(name) != 'text'")
+
+    def remove_life(self, life: int) -> None:
+        """Forget all of a life: its events, moments and parts."""
+        for table in ("event", "moment", "part"):
+            self._query(f"DELETE FROM {table} WHERE life = ?", life)
+        self._query("DELETE FROM life WHERE id = ?", life)
+        self._query("DELETE FROM spec WHERE digest NOT IN (SELECT spec FROM moment)")
 
     def take_back(self, event: EventRow, seq: int | None) -> None:
         """Undo the last event of a life: *seq* is the moment before it; None: it was the first."""
@@ -313,7 +396,19 @@ class Transaction:
         return cursor.lastrowid or 0
 
     def _query(self, sql: str, *values: Column) -> list[Any]:
-        return [] if self._db is None else self._db.execute(sql, values).fetchall()
+        if self._db is None:
+            return []
+        return self._db.execute(sql, tuple(map(_comparable, values))).fetchall()
+
+
+def _comparable(value: Column) -> Column:
+    """*value*; text that UTF-8 has no bytes for as something that equals nothing stored."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return None
+    return value
 
 
 _FROM_CRASH = "SELECT id, vm, time_ns, head FROM crash"
@@ -326,6 +421,8 @@ def _crash(row: tuple[Any, ...]) -> CrashRow:
 
 def _vm_row(row: Iterable[Any]) -> VmRow:
     name, life, seq, stamp, *rest = row
+    if not isinstance(name, str):
+        raise Damaged("a VM", f"its name is {name!r}")
     if not all(type(number) is int for number in (life, seq, stamp)):
         raise Damaged(str(name), "it is at no moment")
     moment, spec = _moment(name, life, seq, rest)

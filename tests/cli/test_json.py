@@ -146,6 +146,12 @@ def test_what_a_crash_tells(valid, vm_file):
     assert (read["cause"], read["vm"]) == (None, None)
 
 
+def test_the_state(valid, cli, config):
+    cli("create", "--config", config("testvm"))
+    assert valid("state-check", "state", "check", "--format=json")["rows"]["vm"] == 1
+    assert valid("state-compact", "state", "compact", "--format=json")["events"] == 0
+
+
 def test_every_document_is_tried():
     here = Path(__file__).read_text(encoding="utf-8")
     tried = set(re.findall(r'valid\(\s*"([a-z-]+)"', here)) | set(

@@ -128,7 +128,30 @@ def a_folder_for_the_file(state, monkeypatch):
 def a_loose_link_for_the_file(state, monkeypatch):
     state.parent.mkdir()
     state.symlink_to("gone")
-    return f"{state} is a link that leads nowhere"
+    return f"{state} cannot be read: it is a link, not a file"
+
+
+def a_link_for_the_file(state, monkeypatch):
+    state.parent.mkdir()
+    (state.parent / "other").touch()
+    state.symlink_to("other")
+    return f"{state} cannot be read: it is a link, not a file"
+
+
+def a_pipe_for_the_file(state, monkeypatch):
+    state.parent.mkdir()
+    os.mkfifo(state)
+    return f"{state} cannot be read: it is not a file"
+
+
+def no_home(state, monkeypatch):
+    for name in ("BHYVESIM_STATE_DIR", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    return (
+        "no home folder is known ($HOME is no path, uid 54321 has no name): "
+        "expected $BHYVESIM_STATE_DIR or $XDG_STATE_HOME"
+    )
 
 
 def a_loose_link_for_the_folder(state, monkeypatch):
@@ -143,6 +166,9 @@ def a_loose_link_for_the_folder(state, monkeypatch):
         a_folder_for_the_file,
         a_loose_link_for_the_file,
         a_loose_link_for_the_folder,
+        a_link_for_the_file,
+        a_pipe_for_the_file,
+        no_home,
         errno.EACCES,
         errno.EIO,
         errno.ELOOP,
@@ -153,14 +179,14 @@ def unreadable(request, monkeypatch, state):
     """A state that cannot be read; what is said of it."""
     if callable(request.param):
         return request.param(state, monkeypatch)
-    look = os.stat
+    look = os.lstat
 
     def failing(path, *args, **kwargs):
         if path == str(state):
             raise OSError(request.param, os.strerror(request.param), path)
         return look(path, *args, **kwargs)
 
-    monkeypatch.setattr(os, "stat", failing)
+    monkeypatch.setattr(os, "lstat", failing)
     return f"{state} cannot be read: {os.strerror(request.param)}"
 
 
@@ -187,6 +213,8 @@ def test_completion_says_nothing_of_a_state_that_cannot_be_read(unreadable, capf
     completing = {"COMP_LINE": "bhyvesim reboot --vm ", "COMP_POINT": "21"}
     ctx = click.Context(root)
     assert complete_vm(ctx, root.params[0], "") == []
+    if "no home" in unreadable:
+        return
     if "Not a directory" in unreadable or "link" in unreadable or "not a file" in unreadable:
         done = subprocess.run(
             [sys.executable, "-m", "bhyvesim"],
@@ -253,12 +281,12 @@ def test_commands_wait_for_each_other_and_then_give_up(cli, config, state):
 
 def _die_after(statements: int, argv: list[str]) -> None:
     """Run a command, and die without a word at the n-th SQL statement."""
-    connect = Store._connect
+    connect = Store.connect
     seen = 0
 
-    def counting(self, path):
+    def counting(self, path, **how):
         nonlocal seen
-        db = connect(self, path)
+        db = connect(self, path, **how)
 
         def trace(_statement):
             nonlocal seen
@@ -269,7 +297,7 @@ def _die_after(statements: int, argv: list[str]) -> None:
         db.set_trace_callback(trace)
         return db
 
-    Store._connect = counting
+    Store.connect = counting
     from bhyvesim.cli import run
 
     os._exit(run(argv))

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bhyvesim import KernelHang, Machine
+from bhyvesim import KernelHang, KernelPanic, Machine
 from bhyvesim.crash.dump import BadDump, CrashDump, decode, encode
-from bhyvesim.errors import KernelStop
+from bhyvesim.errors import Frame, KernelStop
 from bhyvesim.kernel.plain import from_plain, to_plain
 from bhyvesim.kernel.revisions import UnknownRevision
 
@@ -120,3 +120,11 @@ def test_a_snapshot_lacks_nothing(name):
     del plain[name]
     with pytest.raises(ValueError, match=f"{name} is missing"):
         from_plain(plain)
+
+
+def test_a_message_of_somebodys_own_revision_is_one_line():
+    stopped = KernelPanic("a\n\x1b[31mb", (Frame("f"),))
+    told = {"vm": "v", "operation": "reboot", "time_ns": 0, "uuid": "u"}
+    dump = CrashDump.of(stopped, Machine("2025", debug=False), **told)
+    assert dump.message == "a\\n\\e[31mb"
+    assert decode(encode(dump)) == dump

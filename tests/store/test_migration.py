@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def test_the_first_write_brings_it_up_to_date(state, cli):
     assert cli("list").out.count("\n") == 5
     kept = state.with_name("state.sqlite3.v1")
     assert version(kept) == 1
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     with closing(sqlite3.connect(kept)) as db, closing(sqlite3.connect(OLD)) as old:
         for table in ("vm", "crash"):
             query = f"SELECT * FROM {table} ORDER BY 1"

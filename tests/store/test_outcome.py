@@ -43,8 +43,10 @@ def add_with_a_failing_commit(monkeypatch, code: str, really: str) -> str:
     with monkeypatch.context() as patch:
         patch.setattr(
             Store,
-            "_connect",
-            lambda _, path: sqlite3.connect(path, timeout=1, isolation_level=None, factory=factory),
+            "connect",
+            lambda _, path, **how: sqlite3.connect(
+                path, timeout=1, isolation_level=None, factory=factory
+            ),
         )
         with pytest.raises(StateError) as raised, Store().writing() as transaction:
             transaction.point("added", 1, 1, 1)

@@ -34,6 +34,7 @@ OURS = {
     "graph": False,
     "quiet": False,
     "verbose": False,
+    "trust-state": False,
 }
 _SHORT = {"-q": "quiet", "-v": "verbose"}
 _CHANGING = frozenset(
@@ -41,7 +42,7 @@ _CHANGING = frozenset(
 )
 # How a thing is done; what is of these alone asks for nothing: bhyvectl opens the VM then, and
 # that may fail.
-_HOW = {"format", "quiet", "verbose", "revision-file", "color"}
+_HOW = {"format", "quiet", "verbose", "revision-file", "color", "trust-state"}
 
 
 def main(argv: Sequence[str], session: Session) -> int:
@@ -50,6 +51,7 @@ def main(argv: Sequence[str], session: Session) -> int:
     gpa = _address(options["get-gpa-pmap"]) if "get-gpa-pmap" in options else None
     session.vm, session.quiet = options.get("vm"), "quiet" in options
     session.verbose = "verbose" in options
+    session.trusted |= "trust-state" in options
     session.at, session.crash = options.get("at"), options.get("crash")
     if session.at is not None or session.crash is not None:
         _check_looks_only(options)

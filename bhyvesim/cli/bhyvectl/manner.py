@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 # Options of the subcommands' root, which therefore do not decide for bhyvectl's manner.
-_ROOT_OPTIONS = ("--help", "--version", "--quiet", "--verbose")
+_ROOT_FLAGS = ("--quiet", "--verbose", "-q", "-v", "--trust-state")
+_ROOT_OPTIONS = ("--help", "--version")
 _ROOT_VALUES = ("--vm", "--revision-file", "--format", "--color")
 
 
@@ -18,7 +19,7 @@ def is_bhyvectl_style(argv: Sequence[str]) -> bool:
         if name in _ROOT_VALUES:
             asks = asks or name in ("--vm", "--format")
             i += 1 if equals else 2
-        elif argv[i] in ("--quiet", "--verbose", "-q", "-v"):
+        elif argv[i] in _ROOT_FLAGS:
             i += 1
         else:
             return argv[i].startswith("--") and argv[i] not in _ROOT_OPTIONS

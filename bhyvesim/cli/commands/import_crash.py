@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from bhyvesim import limits
 from bhyvesim.cli.files import label_of, write_text
 from bhyvesim.cli.session import Format, Session
+from bhyvesim.cli.streams import standard_input
 from bhyvesim.errors import UsageError
 from bhyvesim.text import clean
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def opened(path: str) -> Iterator[BinaryIO]:
     """The file at *path*, or standard input, to be read once. Raises UsageError."""
     if path == "-":
-        yield sys.stdin.buffer
+        yield standard_input()
         return
     try:
         file = open(path, "rb")  # noqa: SIM115 - closed below

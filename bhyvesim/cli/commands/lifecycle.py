@@ -226,8 +226,10 @@ def destroy(
     host = session.host
     meant = host.names() if everything else _meant(session, names)
     if force:
+        if not session.dry_run and everything:
+            meant = host.forget_all()
         for name in meant:
-            if not session.dry_run:
+            if not session.dry_run and not everything:
                 host.forget(name)
             forgot = session.did("forget", "forgot")
             session.note(f"{forgot} {name}: what its kernel would have done is not known")
@@ -330,6 +332,8 @@ def say_created(session: Session, created: Created) -> None:
     """What came of a create, for the person at the terminal."""
     say_warnings(session, created.warnings)
     spec, booted = created.spec, created.booted
+    if created.damage is not None:
+        session.note(f"forgot the old {spec.name}, which was damaged: {created.damage}")
     build = build_name(spec.kernel.debug)
     session.note(
         f"{session.did('create', 'created')} {spec.name}: {format_size(spec.memory)} on kernel "

@@ -58,7 +58,7 @@ def matrix(
     """
     kernels = _kernels(gpt, old, new, build)
     fleet = gather(session, paths, names, everything)
-    judged = _judge(fleet, kernels)
+    judged = _judge(session, fleet, kernels)
     taken = not all(vm.names_its_cpu for vm in fleet.vms)
     room = _room(session, fleet)
     if old is not None and new is not None:
@@ -119,11 +119,11 @@ def _kernels(
     ]
 
 
-def _judge(fleet: Fleet, kernels: list[KernelChoice]) -> list[layouts.Judged]:
+def _judge(session: Session, fleet: Fleet, kernels: list[KernelChoice]) -> list[layouts.Judged]:
     """All VMs of *fleet* on all *kernels*; what could not be read at the end."""
     scenarios = [life_on(kernels, vm.spec, vm.source) for vm in fleet.vms]
     selected = [(i, j) for i in range(len(scenarios)) for j in range(len(kernels))]
-    with local(cores() if len(selected) > _MANY_CELLS else 1) as workers:
+    with local(cores() if len(selected) > _MANY_CELLS else 1, session.note) as workers:
         results = list(run_cells(scenarios, selected, workers))
     for result in results:
         if result.overdue:

@@ -18,7 +18,7 @@ from bhyvesim.cli.files import label_of
 from bhyvesim.cli.pages import fitting
 from bhyvesim.cli.params import REVISION, format_option, revision_option
 from bhyvesim.cli.session import Format, Session
-from bhyvesim.cli.streams import reader_is_gone
+from bhyvesim.cli.streams import reader_is_gone, standard_input
 from bhyvesim.errors import BadValue, UsageError
 from bhyvesim.ops.replay import Replayer, parse_line
 from bhyvesim.text import clean
@@ -154,7 +154,7 @@ def lines_of(
 def _open(path: str) -> Iterator[tuple[IO[bytes], IO[bytes] | None]]:
     """What to read, and the file on disk that it comes from; its position tells how far that is."""
     if path == "-":
-        yield sys.stdin.buffer, None
+        yield standard_input(), None
         return
     with open(path, "rb") as file:
         if path.endswith(".gz"):

@@ -25,8 +25,9 @@ def read_kstat(source: Source) -> HostSpec:
     for number, line in source.said():
         match = _LINE.fullmatch(line.strip())
         if match is None:
-            what = f"{shorten(line.strip())} is no statistic"
-            raise source.problem(number, what, f"{_COMMAND}: module:instance:name:statistic, value")
+            raise source.problem(
+                number, "no statistic", f"{_COMMAND}: module:instance:name:statistic, value"
+            )
         if match.group("module", "instance", "name") == _OURS and match["key"] in _KEYS:
             value = _number(source, number, match["value"])
             if match["key"] in found and found[match["key"]][0] != value:

@@ -117,7 +117,7 @@ class Sources:
             other = os.path.join(os.path.dirname(path), r.text(node))
             node = parse(self._named(other, node, "a VM description"), other)
         if not isinstance(node, Mapping):
-            raise node.error(r.describe(node), "a VM description, or the path of one")
+            raise node.error(r.kind_of(node), "a VM description, or the path of one")
         return node
 
     def _steps(self, fields: r.Fields, path: str, cells: tuple[CellSpec, ...]) -> tuple[Step, ...]:
