@@ -27,6 +27,7 @@ import os, signal, sys
 from bhyvesim.workers import local
 
 told = int(sys.argv[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, where no terminal began it
 
 def work(task):
     os.write(told, b"%d\\n" % os.getpid())
@@ -53,7 +54,10 @@ def test_no_worker_outlives_its_parent(name):
             said += _next(told)
         assert len(set(said.split())) == 2
         os.kill(parent.pid, getattr(signal, name))
-        assert _next(told) == b""
+        try:
+            assert _next(told) == b""
+        finally:
+            parent.kill()
 
 
 def _next(pipe) -> bytes:

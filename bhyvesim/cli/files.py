@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from bhyvesim.cli.streams import standard_input
 from bhyvesim.errors import UsageError
-from bhyvesim.vm.spec import VmSpec, name_problem
+from bhyvesim.vm.names import name_problem
+from bhyvesim.vm.spec import VmSpec
 
 MAX_BYTES = 4 << 20
 STDIN = "<stdin>"

@@ -132,7 +132,7 @@ def complete_vm(
 ) -> list[CompletionItem]:
     """The stored VMs; none when the state cannot be read: a shell wants no error here."""
     from bhyvesim.errors import BhyvesimError
-    from bhyvesim.vm.spec import name_problem
+    from bhyvesim.vm.names import name_problem
 
     try:
         with _patient_store().reading() as transaction:

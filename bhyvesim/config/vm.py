@@ -16,15 +16,14 @@ from bhyvesim.kernel.revisions import NEWEST, REVISIONS
 from bhyvesim.prot import ALL
 from bhyvesim.units import MIB, format_size, shorten
 from bhyvesim.vm.layouts import BHYVE_ROM_WINDOW, LAYOUTS, PARTS
+from bhyvesim.vm.names import MAX_NAME_BYTES, name_problem
 from bhyvesim.vm.spec import (
-    MAX_NAME_BYTES,
     NPT_OF_CPU,
     Cpu,
     KernelSpec,
     SegmentSpec,
     TouchSpec,
     VmSpec,
-    name_problem,
 )
 from bhyvesim.vm.vm import Vm
 

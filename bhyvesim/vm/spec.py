@@ -8,8 +8,6 @@ from typing import Any, Literal
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.kernel.revisions import NEWEST
 
-MAX_NAME_BYTES = 127
-
 Cpu = Literal["amd", "intel"]
 NPT_OF_CPU = {"amd": "rvi", "intel": "ept"}
 
@@ -98,16 +96,3 @@ class VmSpec:
 def empty_vm(name: str) -> VmSpec:
     """A VM without memory, as bhyvectl --create makes it."""
     return VmSpec(name, KernelSpec(), "amd", (), ())
-
-
-def name_problem(name: str) -> str | None:
-    """Why *name* cannot name a VM; None if it can. Source: vmm_dev.c, vmmdev_do_vm_create()."""
-    if not name:
-        return "is empty"
-    if "/" in name or name in (".", ".."):
-        return "names a path"
-    if not name.isprintable():
-        return "holds a control character"
-    if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
-        return f"is over {MAX_NAME_BYTES} bytes long"
-    return None

@@ -115,6 +115,12 @@ CALLS: dict[str, list[list[str]]] = {
         ["host", "show"],
         ["host", "set", "--help"],
     ],
+    "state": [
+        ["state", "check"],
+        ["state", "check", "--format=table"],
+        ["state", "compact", "--dry-run", "--format=table"],
+        ["state", "backup", "{}/testvm.yaml"],
+    ],
     "destroy": [[VM, "destroy", "--dry-run", "--format=table"], ["destroy", "--vm=nobody"]],
     "undo": [["undo"]],
     "touch": [[VM, "touch", "--gpa", "0x1000", "--by=device"]],

@@ -26,7 +26,7 @@ from bhyvesim.vm.migration.plan import (
     Plan,
     parse_fail_after,
 )
-from bhyvesim.vm.spec import name_problem
+from bhyvesim.vm.names import name_problem
 
 _HELP = "\n\n".join(
     [

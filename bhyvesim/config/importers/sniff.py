@@ -21,7 +21,7 @@ from bhyvesim.config.importers.source import (
     tolerant,
 )
 from bhyvesim.units import format_size, shorten
-from bhyvesim.vm.spec import MAX_NAME_BYTES, name_problem
+from bhyvesim.vm.names import MAX_NAME_BYTES, name_problem
 
 _MAX_LISTED = 20
 _NAMELESS = "imported"
