@@ -43,7 +43,7 @@ lock: build/lock/bin/uv
 		--universal --python-version 3.11 --generate-hashes --extra test \
 		--no-emit-package bhyvesim --output-file $(LOCK) pyproject.toml requirements/build.in
 
-test-long: test-sdist stress torture fuzz fuzz-inputs
+test-long: test-sdist stress torture mutants fuzz fuzz-inputs
 
 stress: $(VENV)/.installed-test
 	$(BIN)/python -m tests.stress

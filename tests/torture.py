@@ -86,6 +86,7 @@ SCENES = {
     "track-dirty": "track-dirty --gpa 0 --len 64K --vm a",
     "destroy": "destroy --vm a",
     "destroy --force": "destroy --force --vm a",
+    "migrate": "migrate --vm a --to b",
     "undo": "undo --vm a",
     "log": "log --prune --keep 1 --vm a",
     "crash": "crash rm 2",
@@ -107,6 +108,7 @@ SCENES = {
 READERS = {
     "list", "peek", "why", "diff", "matrix", "bisect", "check", "explain", "completion", "schema",
     "walk", "gpt", "find", "leaks", "fsck", "trace", "identify", "lockstep", "replay",
+    "show", "record", "help",
 }  # fmt: skip
 
 LONG_AGO, NOW = 1_600_000_000, 1_700_000_000  # when the base was made, and what is done to it

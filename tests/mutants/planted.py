@@ -588,11 +588,32 @@ HOST = (
         "tests/store/test_migration.py",
     ),
     Mutant(
-        "store/store.py",
-        "                os.mkdir(self.folder, 0o700)\n",
-        "                os.mkdir(self.folder)\n",
+        "store/place.py",
+        "            os.mkdir(folder, FOLDER_MODE)\n",
+        "            os.mkdir(folder)\n",
         "anybody may read the state folder",
         "tests/cli/test_state.py",
+    ),
+    Mutant(
+        "store/place.py",
+        "    elif mode & stat.S_IWOTH:\n",
+        "    elif mode & stat.S_ISVTX:\n",
+        "a state that anybody may write is believed",
+        "tests/cli/test_trust.py",
+    ),
+    Mutant(
+        "host/host.py",
+        "                transaction.remove_damaged(name)\n\n",
+        "                transaction.remove(name)\n\n",
+        "a damaged VM is forgotten as a whole one",
+        "tests/cli/test_state_command.py",
+    ),
+    Mutant(
+        "cli/__init__.py",
+        "        return _failed(session, argv, _unforeseen(error), FAILED)\n",
+        "        return _failed(session, argv, _unforeseen(error), 1)\n",
+        "what nobody foresaw looks as a refusal",
+        "tests/cli/test_failures.py",
     ),
 )
 
