@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import multiprocessing
 import os
+import shutil
 import stat
 import sys
 import tempfile
@@ -142,9 +143,13 @@ def _as_nobody(pipe, argv) -> None:
 )
 @pytest.mark.parametrize("there", [True, False])
 def test_a_dry_run_needs_no_state_that_can_be_written(cli, config, open_folder, there, command):
-    state = open_folder / "state"
+    state, description = open_folder / "state", open_folder / "vm.yaml"
+    shutil.copy(config("segments"), description)
+    argv = command.format(description).split()
     if there:
         cli("create", "--config", config("testvm"))
+    cli(*argv)  # what has to be imported is imported: nobody may be kept from where that lies
+    if there:
         for path, its in ((state / "state.sqlite3", 0o400), (state, 0o500)):
             path.chmod(its)
             if os.geteuid() == 0:
@@ -152,7 +157,6 @@ def test_a_dry_run_needs_no_state_that_can_be_written(cli, config, open_folder, 
     open_folder.chmod(0o555)
     ours, theirs = multiprocessing.Pipe()
     with ours, theirs:
-        argv = command.format(config("segments")).split()
         process = multiprocessing.get_context("fork").Process(
             target=_as_nobody, args=(theirs, argv)
         )
@@ -161,7 +165,8 @@ def test_a_dry_run_needs_no_state_that_can_be_written(cli, config, open_folder, 
         process.join()
     refused = "--vm" in command and not there
     assert status == (1 if refused else 0)
-    assert [path.name for path in open_folder.rglob("*")] == ["state", "state.sqlite3"] * there
+    left = sorted(path.name for path in open_folder.rglob("*"))
+    assert left == [*(["state", "state.sqlite3"] * there), "vm.yaml"]
 
 
 def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path):
