@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from operator import attrgetter
 from typing import NamedTuple
 
-from bhyvesim.errors import Refused
+from bhyvesim.errors import BadValue, Refused
 from bhyvesim.kernel.calls import Kernel, over
 from bhyvesim.kernel.gpt.engine import Gpt
 from bhyvesim.kernel.gpt.levels import ENTRIES, LEAVES, REACH
@@ -99,17 +99,23 @@ class VmSpace:
             self._wire(new)
 
     def _check_free(self, span: Span) -> None:
-        """Raises MapConflict where no mapping over *span* can be."""
-        limit = VMSPACE_END
-        if self.revision.may_reach_the_end:
-            too_high = not 0 <= span.start < limit or span.end >= REACH
-        else:
-            too_high = not span.start >= 0 or span.end >= limit
-        if too_high:
-            raise MapConflict(f"{span} does not lie below the end of the vmspace, {limit:#x}")
+        """Raises MapConflict where no mapping over *span* can be.
+
+        Raises BadValue where one can, and reaches the addresses at which the tables' indices
+        wrap: what such a kernel makes of it is not known.
+        """
+        start_only = self.revision.may_reach_the_end
+        if span.start < 0 or (span.start if start_only else span.end) >= VMSPACE_END:
+            raise MapConflict(f"{span} does not lie below the end of the vmspace, {VMSPACE_END:#x}")
         for mapping in self.mappings:
             if mapping.span.overlaps(span):
                 raise MapConflict(f"{span} overlaps the mapping {mapping.span}")
+        if span.end >= REACH:
+            raise BadValue(
+                f"{span} reaches {REACH:#x}: {self.revision.name} takes that, and what it makes "
+                "of it is not modelled",
+                f"a range that ends below {REACH:#x}",
+            )
 
     def restore(self, span: Span, host_pfn: int, prot: int) -> None:
         """Add a mapping whose tables are there already."""
