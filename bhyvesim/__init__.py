@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bhyvesim.vm.spec import VmSpec
     from bhyvesim.vm.vm import Vm
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Where each name lives; imported on first use.
 _HOMES = {

@@ -16,7 +16,7 @@ from bhyvesim.cli.bhyvectl.options import SIMULATED, TABLE
 from tools.commands import eager_root
 
 FOLDER = Path(__file__).parent.parent / "man"
-DATE = "2026-11-22"  # of the version; not of the day on which somebody runs this
+DATE = "2026-11-26"  # of the version; not of the day on which somebody runs this
 
 
 ENVIRONMENT = {
@@ -24,6 +24,8 @@ ENVIRONMENT = {
     "BHYVESIM_STATE_DIR": "The folder of the state; else bhyvesim below $XDG_STATE_HOME, "
     "else ~/.local/state/bhyvesim.",
     "BHYVESIM_REVISION_FILE": "Files with kernel revisions of one's own, a colon between them.",
+    "BHYVESIM_TRUST_STATE": "1: a state that others may write is believed.",
+    "BHYVESIM_TRACEBACK": "1: of what nobody foresaw (status 70), where in the code it was.",
     "SOURCE_DATE_EPOCH": "Seconds since 1970: stops the clock.",
     "NO_COLOR": "No colours, whatever its value.",
 }

@@ -42,6 +42,7 @@ from bhyvesim.report import (
     verdicts,
     vms,
     walk,
+    words,
 )
 from bhyvesim.report.model import Note, fields_of
 
@@ -79,6 +80,7 @@ DOCUMENTS: dict[str, type] = {
     "crash-list": crash.Crashes,
     "crash-show": crash.CrashRecord,
     "explain": explain.Explained,
+    "explain-word": words.ExplainedWord,
     "state-check": state.StateChecked,
     "state-compact": state.StateCompacted,
     "run": scenario.Run,

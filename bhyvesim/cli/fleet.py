@@ -108,8 +108,7 @@ def together_short(fleet: Fleet, room: Room | None) -> str | None:
 def report_unread(session: Session, fleet: Fleet) -> None:
     """Say of each file why it could not be read, and of how many."""
     for unread in fleet.unread:
-        for line in unread.told:
-            (session.under if line.startswith(" ") else session.warn)(line)
+        _say(session, unread)
     if fleet.unread:
         total = len(fleet.vms) + len(fleet.unread)
         errors = sum(not line.startswith(" ") for unread in fleet.unread for line in unread.told)
@@ -117,6 +116,22 @@ def report_unread(session: Session, fleet: Fleet) -> None:
             f"{len(fleet.unread)} of {total} files could not be read: "
             f"{errors} error{'s' * (errors != 1)}"
         )
+
+
+def say_all(session: Session, path: str, error: UsageError) -> bool:
+    """Say all that is wrong with the one file at *path*; False where *error* is all of it."""
+    told = tuple(_told(path, error))
+    errors = sum(not line.startswith(" ") for line in told)
+    if errors < 2:
+        return False
+    _say(session, Unread(path, error, told))
+    session.warn(f"{label_of(path)} could not be read: {errors} errors")
+    return True
+
+
+def _say(session: Session, unread: Unread) -> None:
+    for line in unread.told:
+        (session.under if line.startswith(" ") else session.warn)(line)
 
 
 def _told(path: str, error: UsageError) -> Iterator[str]:

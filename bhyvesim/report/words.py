@@ -149,6 +149,14 @@ def _panic(letter: str) -> str:
     return f"The kernel panics in {where.function}{claim}.{told} Known on {kernels}.{beside}"
 
 
+class ExplainedWord(NamedTuple):
+    """`bhyvesim explain WORD`: what was asked, what that is and where it stands, what it means."""
+
+    word: str
+    heading: str
+    text: list[str]
+
+
 def explained(text: str) -> list[str]:
     """What *text* means, in paragraphs: a word, a code or a revision; empty where it is none.
 

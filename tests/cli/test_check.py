@@ -263,3 +263,15 @@ def test_the_line_is_shown_as_it_can_be(cli, vm_file):
     assert max(map(len, err.splitlines())) < 300
     carets = [line for line in err.splitlines() if line.strip() == "^"]
     assert len(carets) == 2
+
+
+def test_every_error_of_one_file_too(cli, vm_file):
+    path = vm_file(WRONG, "a.yaml")
+    status, out, err = cli("check", path)
+    assert (status, out) == (2, "")
+    assert err.count(f"bhyvesim: {path}:") == 5
+    assert err.endswith(f"bhyvesim: {path} could not be read: 5 errors\n")
+    said = json.loads(cli("check", path, "--format", "json").out)["error"]
+    assert (said["status"], said["file"]) == (2, path)
+    single = vm_file("name: x\nmemory: 1X\n", "b.yaml")
+    assert cli("check", single).err.count("\n") == 1

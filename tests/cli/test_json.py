@@ -88,6 +88,7 @@ def test_looking_inside_and_back(valid, cli, config, tmp_path):
     path = tmp_path / "y.dump"
     cli("crash", "export", "1", "-o", path)
     valid("explain", "explain", str(path), "--format=json")
+    assert valid("explain-word", "explain", "LOST", "--format=json")["word"] == "LOST"
     valid("crash-show", "crash", "show", str(path), "--format=json")
     valid("walk", "walk", "4G", "--crash", str(path), "--format=json")
 

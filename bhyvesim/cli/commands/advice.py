@@ -7,7 +7,14 @@ import sys
 import click
 from click.shell_completion import CompletionItem
 
-from bhyvesim.cli.fleet import Subject, gather, report_unread, room_for, together_short
+from bhyvesim.cli.fleet import (
+    Subject,
+    gather,
+    report_unread,
+    room_for,
+    say_all,
+    together_short,
+)
 from bhyvesim.cli.pages import write
 from bhyvesim.cli.params import (
     complete_crash,
@@ -17,6 +24,7 @@ from bhyvesim.cli.params import (
 )
 from bhyvesim.cli.session import Session
 from bhyvesim.cli.subject import MAX_DIGITS, is_dump_file, read_dump_file
+from bhyvesim.cli.told import tell_failed
 from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import UsageError
 from bhyvesim.lint.review import by_place, review
@@ -64,7 +72,14 @@ def check(
     row for each. Where the host is described (see 'host set'), what its memory and its
     addresses do not let in is an error too. Exit status 2 when a file could not be read.
     """
-    fleet = gather(session, paths, names, everything)
+    try:
+        fleet = gather(session, paths, names, everything)
+    except UsageError as error:
+        if len(paths) != 1 or not say_all(session, paths[0], error):
+            raise
+        if fmt == "json":
+            tell_failed(str(error), error.exit_code, error)
+        return error.exit_code
     room = room_for(session)
     reviews = [(vm, _review(vm, room)) for vm in fleet.vms]
     found = [located for _, locateds in reviews for located in locateds]
@@ -186,6 +201,10 @@ def _explain_word(word: str, fmt: str | None) -> None:
             f"{shorten(word)} explains nothing: expected a crash id, a file with a dump, or a word "
             f"of an output such as A, lost, BV101 or 14042{hint}"
         )
+
+    if fmt == "json":
+        sys.stdout.write(document(words.ExplainedWord(word, told[0], told[1:])))
+        return
 
     def lines(width: int | None) -> list[str]:
         found = paragraph(told[0], width)
