@@ -70,7 +70,6 @@ docs: $(VENV)/.installed-test
 	$(BIN)/python -m tools.reference
 	$(BIN)/python -m tools.manpages
 	$(BIN)/python -m tools.pictures
-	$(BIN)/python -m tools.terminal
 	$(BIN)/zensical build --strict
 	@echo 'the site begins at build/site/index.html'
 

@@ -16,7 +16,7 @@ from bhyvesim.errors import STATUSES
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.scenario.cell import run_cell
 from tests.sessions import ROOT, blocks, outputs, sessions
-from tools import examples, helps, keys, manpages, panics, reference, schemas, terminal
+from tools import examples, helps, keys, manpages, panics, reference, schemas
 from tools.commands import all_commands
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -76,12 +76,6 @@ def test_each_stop_is_shown_on_the_kernels_that_have_it_and_on_no_other(stop):
             if result.outcome.startswith(f"{stop.name} at "):
                 shown.add(cell.axes["gpt"])
     assert shown == {name for name, r in REVISIONS.items() if stop in r.stops}
-
-
-def test_the_picture_of_the_terminal_shows_what_the_commands_print():
-    shown = terminal.PICTURE.read_text(encoding="utf-8")
-    assert terminal.words(shown) == terminal.words(terminal.picture())
-    assert "url(" not in shown.replace("url(#", "")
 
 
 def test_the_output_schema_is_made_from_the_records():

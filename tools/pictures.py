@@ -38,19 +38,20 @@ _SURROUNDINGS = {
 
 
 class Picture(NamedTuple):
-    """A command, what is done before it unseen, and the columns of the terminal."""
+    """Commands, what is done before them unseen, and the columns of the terminal."""
 
-    command: tuple[str, ...]
+    commands: tuple[tuple[str, ...], ...]
     before: tuple[tuple[str, ...], ...] = ()
     columns: int = 92
 
 
 PICTURES = {
-    "panic": Picture((*_VM, "--replace"), (_VM,)),
-    "memmap": Picture(("--get-memmap",), (_VM,), 60),
-    "matrix": Picture(("matrix", "configs/testvm-13932.yaml")),
-    "check": Picture(("check", "configs")),
-    "run": Picture(("run", "docs/pictures/survives.yaml", "--jobs", "1")),
+    "terminal": Picture((_VM, ("reboot",))),
+    "panic": Picture(((*_VM, "--replace"),), (_VM,)),
+    "memmap": Picture((("--get-memmap",),), (_VM,), 60),
+    "matrix": Picture((("matrix", "configs/testvm-13932.yaml"),)),
+    "check": Picture((("check", "configs"),)),
+    "run": Picture((("run", "docs/pictures/survives.yaml", "--jobs", "1"),)),
 }
 
 
@@ -74,17 +75,16 @@ class _Pipe(io.StringIO):
         return self._terminal.write(text)
 
 
-def shown(picture: Picture) -> str:
-    """What the terminal shows of *picture*, with the codes of its colours."""
+def shown(picture: Picture) -> list[str]:
+    """What the terminal shows of each command of *picture*, with the codes of its colours."""
     with _surroundings(picture.columns):
         for command in picture.before:
             _printed(command)
-        return _printed(picture.command)
+        return [_printed(command) for command in picture.commands]
 
 
 def svg(picture: Picture) -> str:
     """*picture* itself."""
-    command = " ".join(("bhyvesim", *picture.command))
     console = Console(
         file=io.StringIO(),
         record=True,
@@ -94,9 +94,11 @@ def svg(picture: Picture) -> str:
         legacy_windows=False,
         _environ={},
     )
-    console.print(Text(f"$ {command}"))
-    console.print(Text.from_ansi(shown(picture)))
-    made = console.export_svg(title=command, unique_id="bhyvesim")
+    typed = [" ".join(("bhyvesim", *command)) for command in picture.commands]
+    for line, output in zip(typed, shown(picture), strict=True):
+        console.print(Text(f"$ {line}"))
+        console.print(Text.from_ansi(output))
+    made = console.export_svg(title=typed[-1], unique_id="bhyvesim")
     # Its fonts would be loaded from elsewhere: the reader has one.
     return re.sub(r"@font-face \{.*?\}\s*", "", made, flags=re.DOTALL).replace("Fira Code", _FONT)
 

@@ -86,7 +86,8 @@ def test_a_panic_in_a_pipe_is_the_console_s_in_colour_too(cli, monkeypatch):
 
 
 def test_a_panic_on_a_terminal_says_first_what_matters_and_last_what_to_do():
-    lines = pictures.shown(pictures.PICTURES["panic"]).splitlines()
+    (shown,) = pictures.shown(pictures.PICTURES["panic"])
+    lines = shown.splitlines()
     assert lines[0].startswith(f"{RED}panic[cpu")
     assert "page   0x100001000: entry 1 of its leaf" in lines[3]
     assert "entry  0xe23cd7067: PFN 0xe23cd7, present writable" in lines[4]
