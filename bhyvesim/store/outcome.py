@@ -6,6 +6,7 @@ import os
 import sqlite3
 
 NOTHING = "nothing was written"
+EARLIER = "what the command wrote before stays"
 WRITTEN = "what the command did was written all the same"
 UNKNOWN = "whether anything was written is not known: look with 'bhyvesim list'"
 

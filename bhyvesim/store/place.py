@@ -1,4 +1,7 @@
-"""Where the state is, and whether it is believed: who else may write there decides that."""
+"""Where the state is, and whether it is believed: who else may write there decides that.
+
+*so_far* is what is known of the command's writes, to be said with an error.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import stat
 from collections.abc import Callable
 
 from bhyvesim.errors import StateError
-from bhyvesim.store import outcome
 
 FILE_NAME = "state.sqlite3"
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
@@ -70,21 +72,21 @@ def look(path: str) -> os.stat_result | None:
     return found
 
 
-def check_folder(folder: str, note: Note) -> None:
+def check_folder(folder: str, note: Note, so_far: str) -> None:
     """Raises StateError for a folder where others may write; see :func:`_check`."""
     try:
         found = os.stat(folder)
     except OSError as error:
         raise StateError(f"{folder} cannot be read: {error.strerror}") from None
-    _check(folder, found, FOLDER_MODE, note)
+    _check(folder, found, FOLDER_MODE, note, so_far)
 
 
-def check_file(path: str, found: os.stat_result, note: Note) -> None:
+def check_file(path: str, found: os.stat_result, note: Note, so_far: str) -> None:
     """Raises StateError for a file that others may write; see :func:`_check`."""
-    _check(path, found, FILE_MODE, note)
+    _check(path, found, FILE_MODE, note, so_far)
 
 
-def _check(path: str, found: os.stat_result, wanted: int, note: Note) -> None:
+def _check(path: str, found: os.stat_result, wanted: int, note: Note, so_far: str) -> None:
     """Refuse what is somebody else's, or anybody's; take from a group what is ours."""
     mode = stat.S_IMODE(found.st_mode)
     if found.st_uid != os.geteuid():
@@ -101,7 +103,7 @@ def _check(path: str, found: os.stat_result, wanted: int, note: Note) -> None:
         return
     raise StateError(
         f"{path} {problem}: expected your own, of mode {wanted:04o}; 'bhyvesim --trust-state' "
-        f"takes it as it is; {outcome.NOTHING}"
+        f"takes it as it is; {so_far}"
     )
 
 
@@ -113,7 +115,7 @@ def tighten(path: str, mode: int) -> None:
         raise StateError(f"{path} cannot be made {mode:04o}: {error.strerror}") from None
 
 
-def make_folder(folder: str) -> None:
+def make_folder(folder: str, so_far: str) -> None:
     """Ours alone; folders above it that are missing are made as usual. Raises StateError."""
     try:
         os.makedirs(os.path.dirname(os.path.abspath(folder)), exist_ok=True)
@@ -122,13 +124,13 @@ def make_folder(folder: str) -> None:
     except FileExistsError:
         if os.path.isdir(folder):  # another command was faster
             return
-        raise StateError(f"{folder} cannot be used: Not a directory; {outcome.NOTHING}") from None
+        raise StateError(f"{folder} cannot be used: Not a directory; {so_far}") from None
     except OSError as error:
         problem = f"{folder} cannot be used: {error.strerror}"
-        raise StateError(f"{problem}; {outcome.NOTHING}") from None
+        raise StateError(f"{problem}; {so_far}") from None
 
 
-def make_file(path: str) -> None:
+def make_file(path: str, so_far: str) -> None:
     """An empty file that is ours alone, where there is none. Raises StateError.
 
     One that is there is not opened: to close it would give back this process's locks on it.
@@ -139,7 +141,7 @@ def make_file(path: str) -> None:
         return
     except OSError as error:
         problem = f"{path} cannot be written: {error.strerror}"
-        raise StateError(f"{problem}; {outcome.NOTHING}") from None
+        raise StateError(f"{problem}; {so_far}") from None
 
 
 def _loose_link(path: str) -> str | None:

@@ -46,6 +46,7 @@ class Store:
         self._note = note
         self.wait_seconds = wait_seconds
         self.trusted = place.trusted_by_environment()  # believed, whoever may write there
+        self._so_far = outcome.NOTHING  # what is known of the writes when something fails
 
     @cached_property
     def folder(self) -> str:
@@ -140,7 +141,10 @@ class Store:
         except sqlite3.Error as error:
             problem = outcome.complaint(error, self.path, self.wait_seconds)
             known = outcome.after_commit(db, error, self.path)
+            if known == outcome.NOTHING:
+                known = self._so_far
             raise StateError(f"{problem}; {known}") from None
+        self._so_far = outcome.EARLIER
 
     def is_there(self) -> bool:
         """Whether there is a state file with something in it.
@@ -150,16 +154,16 @@ class Store:
         """
         found = place.look(self.path)
         if found is not None and not self.trusted:
-            place.check_folder(self.folder, self._note)
-            place.check_file(self.path, found, self._note)
+            place.check_folder(self.folder, self._note, self._so_far)
+            place.check_file(self.path, found, self._note, self._so_far)
         return found is not None and found.st_size > 0
 
     def make(self) -> None:
         """The folder and the file, ours alone."""
-        place.make_folder(self.folder)
+        place.make_folder(self.folder, self._so_far)
         if not self.trusted:
-            place.check_folder(self.folder, self._note)
-        place.make_file(self.path)
+            place.check_folder(self.folder, self._note, self._so_far)
+        place.make_file(self.path, self._so_far)
         found = place.look(self.path)
         if found is not None and not self.trusted and found.st_mode & 0o077:
             place.tighten(self.path, place.FILE_MODE)  # readable is what 0.1 made it
@@ -188,14 +192,14 @@ class Store:
         application = db.execute("PRAGMA application_id").fetchone()[0]
         if version == 0 and application == 0:
             if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise StateError(f"{path} is not a bhyvesim state file; {outcome.NOTHING}")
+                raise StateError(f"{path} is not a bhyvesim state file; {self._so_far}")
             return None
         if application != APPLICATION_ID:
-            raise StateError(f"{path} is not a bhyvesim state file; {outcome.NOTHING}")
+            raise StateError(f"{path} is not a bhyvesim state file; {self._so_far}")
         if not OLDEST_VERSION <= version <= VERSION:
             raise StateError(
                 f"{path} has state version {version}, this bhyvesim reads version "
-                f"{VERSION}: use the bhyvesim that wrote it; {outcome.NOTHING}"
+                f"{VERSION}: use the bhyvesim that wrote it; {self._so_far}"
             )
         return version
 
@@ -205,7 +209,7 @@ class Store:
         try:
             with suppress(FileNotFoundError):
                 os.unlink(f"{copy}.new")
-            place.make_file(f"{copy}.new")
+            place.make_file(f"{copy}.new", self._so_far)
             with (
                 closing(self.connect(self.path)) as old,
                 closing(self.connect(f"{copy}.new")) as new,
@@ -214,7 +218,7 @@ class Store:
             os.replace(f"{copy}.new", copy)
         except OSError as error:
             problem = f"{copy} cannot be written: {error.strerror}"
-            raise StateError(f"{problem}; {outcome.NOTHING}") from None
+            raise StateError(f"{problem}; {self._so_far}") from None
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -223,7 +227,7 @@ class Store:
             yield
         except sqlite3.Error as error:
             problem = outcome.complaint(error, self.path, self.wait_seconds)
-            raise StateError(f"{problem}; {outcome.NOTHING}") from None
+            raise StateError(f"{problem}; {self._so_far}") from None
 
 
 class _Later:

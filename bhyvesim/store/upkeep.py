@@ -272,7 +272,7 @@ def _beside(path: str) -> Iterator[str]:
     with suppress(FileNotFoundError):
         os.unlink(new)
     try:
-        place.make_file(new)
+        place.make_file(new, outcome.NOTHING)
         yield new
     except OSError as error:
         raise StateError(f"{path} cannot be written: {error.strerror}; {outcome.NOTHING}") from None

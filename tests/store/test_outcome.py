@@ -136,3 +136,34 @@ def test_whichever_system_call_fails_what_is_said_is_true(cli, config, tmp_path,
     assert outcome.NOTHING in said
     assert said <= {outcome.NOTHING, outcome.WRITTEN, outcome.UNKNOWN, ""}
     assert (outcome.WRITTEN in said) == (call == "fcntl")
+
+
+def test_a_second_transaction_that_fails_does_not_say_that_nothing_was_written(
+    tmp_path, monkeypatch
+):
+    store = Store(str(tmp_path / "state"))
+    with store.writing():
+        pass
+    (tmp_path / "state" / "state.sqlite3").unlink()
+
+    def refuse(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StateError, match=f"; {outcome.EARLIER}$"), store.writing():
+        pass
+    with pytest.raises(StateError, match=f"; {outcome.NOTHING}$"), Store(store.folder).writing():
+        pass
+
+
+def test_nor_does_a_read_that_fails_after_it(tmp_path, monkeypatch):
+    store = Store(str(tmp_path / "state"))
+    with store.writing():
+        pass
+
+    def fail(*arguments):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Store, "check_version", fail)
+    with pytest.raises(StateError, match=f"; {outcome.EARLIER}$"), store.reading():
+        pass
