@@ -117,5 +117,15 @@ class Group(click.Group):
             raise CommandMissing(ctx)
         return super().parse_args(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The first paragraph of each, whole: click would cut it to a line."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, " ".join((command.help or "").split("\n\n")[0].split()))
+                    for name, command in sorted(self.commands.items())
+                ]
+            )
+
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         super().add_command(voiced(cmd), name)

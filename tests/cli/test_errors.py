@@ -161,3 +161,11 @@ def test_a_clock_that_is_none(cli, config, monkeypatch):
         "bhyvesim: SOURCE_DATE_EPOCH is 'tomorrow': expected seconds since 1970",
     )
     assert cli("list").out == ""
+
+
+def test_the_help_of_a_group_cuts_no_sentence(cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    for group in ("state", "crash", "host", "config"):
+        out = cli(group, "--help").out
+        assert "..." not in out.partition("Commands:")[2]
+        assert max(map(len, out.splitlines())) <= 60
