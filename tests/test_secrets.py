@@ -50,3 +50,11 @@ def test_nothing_of_it_is_told(cli, vm_file, file, command):
     _, out, err = cli(*command.format(path, scenario).split())
     assert out + err
     assert SECRET not in out + err
+
+
+def test_of_a_description_no_more_is_shown_than_what_is_wrong(cli, vm_file):
+    path = vm_file(f"password: {SECRET}\nname: x\nmemory: 1X  # {SECRET}\ncpu: arm\n")
+    err = cli("check", path).err
+    for line in ("    password", "    memory: 1X", "    cpu: arm"):
+        assert f"\n{line}\n" in err
+    assert SECRET not in err

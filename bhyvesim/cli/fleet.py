@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from bhyvesim.vm.spec import VmSpec
 
 _BEFORE, _AFTER = 60, 40  # columns of a line, about what is wrong in it
+_WORD = re.compile(r""""[^"]*"|'[^']*'|[^\s:,\]}#]+|[^\s]""")
 YAML = (".yaml", ".yml")
 
 
@@ -135,22 +137,25 @@ def _say(session: Session, unread: Unread) -> None:
 
 
 def _told(path: str, error: UsageError) -> Iterator[str]:
-    """All that is wrong with the file at *path*, which could not be read for *error*."""
+    """All that is wrong with the file at *path*, which could not be read for *error*.
+
+    Of a description its lines are shown, up to the end of the word that is wrong.
+    """
     from bhyvesim.config.document import ConfigError
-    from bhyvesim.config.problems import problems_of
+    from bhyvesim.config.problems import is_description, problems_of
 
     if not isinstance(error, ConfigError) or path == "-":
         yield str(error)
         return
-    text = read_bytes(path)
-    lines = text.decode(errors="replace").split("\n")
-    for problem in problems_of(text, label_of(path)) or [error]:
+    text, label = read_bytes(path), label_of(path)
+    lines = text.decode(errors="replace").split("\n") if is_description(text) else []
+    for problem in problems_of(text, label) or [error]:
         yield str(problem)
-        line = lines[problem.line - 1].rstrip("\r") if problem.line <= len(lines) else ""
-        if line.strip():
-            start = max(0, problem.column - _BEFORE)
-            before = clean(line[start : problem.column - 1])
-            yield f"    {before}{clean(line[problem.column - 1 :], _AFTER)}"
+        line = lines[problem.line - 1] if problem.line <= len(lines) else ""
+        word = _WORD.match(line, problem.column - 1)
+        if word is not None:
+            before = clean(line[max(0, problem.column - _BEFORE) : word.start()])
+            yield f"    {before}{clean(word[0], _AFTER)}"
             yield f"    {' ' * len(before)}^"
 
 

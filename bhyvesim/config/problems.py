@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,15 @@ from bhyvesim.config.readers import Fields, Keys, Reader, missing
 from bhyvesim.config.vm import VM_KEYS, read_vm
 
 MOST = 50  # of one file
+
+
+def is_description(text: bytes) -> bool:
+    """Whether a line of *text* begins with a key of a VM, however wrong the rest is.
+
+    Of what is none, nothing is shown: it may be anything, and somebody's secret.
+    """
+    keys = "|".join(re.escape(key.name) for key in VM_KEYS)
+    return re.search(rf"^({keys}) *:".encode(), text, re.MULTILINE) is not None
 
 
 def problems_of(text: str | bytes, source: str) -> list[ConfigError]:
