@@ -163,8 +163,12 @@ def _check_target(store: Store, path: str) -> None:
     """Raises UsageError where *path* is not for a backup: what is there may be precious."""
     try:
         found = os.stat(path)
-    except FileNotFoundError:
-        return
+    except FileNotFoundError as error:
+        if path and os.access(os.path.dirname(os.path.abspath(path)), os.W_OK):
+            return
+        folder = os.path.isdir(os.path.dirname(os.path.abspath(path)))
+        reason = "Permission denied" if path and folder else error.strerror
+        raise UsageError(f"{path or 'FILE'}: {reason}: expected a writable file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"{path}: {reason}: expected a writable file") from None

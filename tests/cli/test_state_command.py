@@ -180,6 +180,13 @@ def test_a_vm_whose_name_is_lost_goes_with_all(cli, state):
     assert cli("state", "check").status == 0
 
 
+@pytest.mark.parametrize("path", ["", "nosuch/backup"])
+def test_a_backup_that_cannot_be_there(cli, state, path):
+    status, out, err = cli("state", "backup", path)
+    said = f"{path or 'FILE'}: No such file or directory: expected a writable file"
+    assert (status, out, err) == (2, "", f"bhyvesim: {said}\n")
+
+
 def test_a_backup_is_restored_and_what_was_is_kept(cli, state, tmp_path):
     path = tmp_path / "backup"
     before = everything(cli)
