@@ -48,6 +48,11 @@ class Unread:
     error: UsageError
     told: tuple[str, ...]
 
+    @property
+    def errors(self) -> int:
+        """How many things are wrong."""
+        return sum(not line.startswith(" ") for line in self.told)
+
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
@@ -113,7 +118,7 @@ def report_unread(session: Session, fleet: Fleet) -> None:
         _say(session, unread)
     if fleet.unread:
         total = len(fleet.vms) + len(fleet.unread)
-        errors = sum(not line.startswith(" ") for unread in fleet.unread for line in unread.told)
+        errors = sum(unread.errors for unread in fleet.unread)
         session.warn(
             f"{len(fleet.unread)} of {total} files could not be read: "
             f"{errors} error{'s' * (errors != 1)}"
@@ -122,12 +127,11 @@ def report_unread(session: Session, fleet: Fleet) -> None:
 
 def say_all(session: Session, path: str, error: UsageError) -> bool:
     """Say all that is wrong with the one file at *path*; False where *error* is all of it."""
-    told = tuple(_told(path, error))
-    errors = sum(not line.startswith(" ") for line in told)
-    if errors < 2:
+    unread = Unread(path, error, tuple(_told(path, error)))
+    if unread.errors < 2:
         return False
-    _say(session, Unread(path, error, told))
-    session.warn(f"{label_of(path)} could not be read: {errors} errors")
+    _say(session, unread)
+    session.warn(f"{label_of(path)} could not be read: {unread.errors} errors")
     return True
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from bhyvesim.errors import StateError
 
@@ -142,6 +143,23 @@ def make_file(path: str, so_far: str) -> None:
     except OSError as error:
         problem = f"{path} cannot be written: {error.strerror}"
         raise StateError(f"{problem}; {so_far}") from None
+
+
+@contextmanager
+def beside(path: str, so_far: str) -> Iterator[str]:
+    """The name of a new file of ours beside *path*; what was not moved away by the end is gone."""
+    new = f"{path}.{os.getpid()}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(new)
+    try:
+        make_file(new, so_far)
+        yield new
+    except OSError as error:
+        raise StateError(f"{path} cannot be written: {error.strerror}; {so_far}") from None
+    finally:
+        for name in (new, f"{new}-journal"):
+            with suppress(OSError):
+                os.unlink(name)
 
 
 def _loose_link(path: str) -> str | None:

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from functools import cached_property
 from time import monotonic, monotonic_ns, sleep
 
@@ -75,21 +75,27 @@ class Store:
             elif version == VERSION:
                 yield Transaction(db, _Later(self))
             else:
-                with closing(self.connect(":memory:")) as migrated:
-                    db.backup(migrated)
-                    self.migrate(migrated, version)
+                with self.migrated(db, version) as migrated:
                     yield Transaction(migrated, eager=True)
 
     @contextmanager
     def reading_apart(self) -> Iterator[sqlite3.Connection]:
         """A copy in memory of a state that is there: what is done to it stays there."""
-        with self.errors(), closing(self.connect(self.path)) as db:
-            version = self.check_version(db)
-            with closing(self.connect(":memory:")) as copy:
-                db.backup(copy)
-                if version is not None:
-                    self.migrate(copy, version)
-                yield copy
+        with (
+            self.errors(),
+            closing(self.connect(self.path)) as db,
+            self.migrated(db, self.check_version(db)) as copy,
+        ):
+            yield copy
+
+    @contextmanager
+    def migrated(self, db: sqlite3.Connection, version: int | None) -> Iterator[sqlite3.Connection]:
+        """A copy of *db* in memory, brought up to date; with no version there is nothing in it."""
+        with closing(self.connect(":memory:")) as copy:
+            db.backup(copy)
+            if version is not None:
+                self.migrate(copy, version)
+            yield copy
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
@@ -206,19 +212,10 @@ class Store:
     def _copy_aside(self, version: int) -> None:
         """Keep the file of an old *version* beside the new one, whole or not at all."""
         copy = f"{self.path}.v{version}"
-        try:
-            with suppress(FileNotFoundError):
-                os.unlink(f"{copy}.new")
-            place.make_file(f"{copy}.new", self._so_far)
-            with (
-                closing(self.connect(self.path)) as old,
-                closing(self.connect(f"{copy}.new")) as new,
-            ):
-                old.backup(new)
-            os.replace(f"{copy}.new", copy)
-        except OSError as error:
-            problem = f"{copy} cannot be written: {error.strerror}"
-            raise StateError(f"{problem}; {self._so_far}") from None
+        with place.beside(copy, self._so_far) as new:
+            with closing(self.connect(self.path)) as old, closing(self.connect(new)) as there:
+                old.backup(there)
+            os.replace(new, copy)
 
     @contextmanager
     def errors(self) -> Iterator[None]:

@@ -66,7 +66,7 @@ def backup(store: Store, path: str) -> int:
     with store.errors(), closing(store.connect(store.path)) as db:
         db.execute("BEGIN")
         store.check_version(db)
-        with _beside(path) as new:
+        with place.beside(path, outcome.NOTHING) as new:
             with closing(store.connect(new)) as copy:
                 db.backup(copy)
                 _refuse_damage(store.path, check_file(copy))
@@ -81,7 +81,7 @@ def restore(store: Store, path: str) -> str | None:
     """
     store.is_there()
     store.make()
-    with store.errors(), _beside(store.path) as new:
+    with store.errors(), place.beside(store.path, outcome.NOTHING) as new:
         _take(store, path, new)
         try:
             with closing(store.connect(store.path)) as db:
@@ -153,9 +153,7 @@ def _newest(store: Store, db: sqlite3.Connection, version: int) -> Iterator[sqli
     if version == VERSION:
         yield db
         return
-    with closing(store.connect(":memory:")) as migrated:
-        db.backup(migrated)
-        store.migrate(migrated, version)
+    with store.migrated(db, version) as migrated:
         yield migrated
 
 
@@ -164,10 +162,10 @@ def _check_target(store: Store, path: str) -> None:
     try:
         found = os.stat(path)
     except FileNotFoundError as error:
-        if path and os.access(os.path.dirname(os.path.abspath(path)), os.W_OK):
+        folder = os.path.dirname(os.path.abspath(path))
+        if path and os.access(folder, os.W_OK):
             return
-        folder = os.path.isdir(os.path.dirname(os.path.abspath(path)))
-        reason = "Permission denied" if path and folder else error.strerror
+        reason = "Permission denied" if path and os.path.isdir(folder) else error.strerror
         raise UsageError(f"{path or 'FILE'}: {reason}: expected a writable file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -234,7 +232,7 @@ def _put(store: Store, db: sqlite3.Connection, new: str) -> str | None:
     db.execute("COMMIT")  # the lock stays
     aside = None if version is None else _free_name(store.path)
     if aside is not None:
-        with _beside(aside) as copy_name:
+        with place.beside(aside, outcome.NOTHING) as copy_name:
             with closing(store.connect(copy_name)) as copy:
                 db.backup(copy)
             os.replace(copy_name, aside)
@@ -267,20 +265,3 @@ def _free_name(path: str) -> str:
         number += 1
         name = f"{path}.before-restore.{number}"
     return name
-
-
-@contextmanager
-def _beside(path: str) -> Iterator[str]:
-    """The name of a new file of ours beside *path*; what was not moved away by the end is gone."""
-    new = f"{path}.{os.getpid()}.new"
-    with suppress(FileNotFoundError):
-        os.unlink(new)
-    try:
-        place.make_file(new, outcome.NOTHING)
-        yield new
-    except OSError as error:
-        raise StateError(f"{path} cannot be written: {error.strerror}; {outcome.NOTHING}") from None
-    finally:
-        for name in (new, f"{new}-journal"):
-            with suppress(OSError):
-                os.unlink(name)

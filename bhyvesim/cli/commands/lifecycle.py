@@ -226,10 +226,10 @@ def destroy(
     host = session.host
     meant = host.names() if everything else _meant(session, names)
     if force:
-        if not session.dry_run and everything:
+        if everything:
             meant = host.forget_all()
         for name in meant:
-            if not session.dry_run and not everything:
+            if not everything:
                 host.forget(name)
             forgot = session.did("forget", "forgot")
             session.note(f"{forgot} {name}: what its kernel would have done is not known")
