@@ -13,7 +13,7 @@ from bhyvesim import errors as e
 from bhyvesim.cli.bhyvectl.getopt import OptionError
 from bhyvesim.config.document import ConfigError
 from bhyvesim.config.importers.source import ImportProblem, OwnFile
-from bhyvesim.crash.dump import BadDump
+from bhyvesim.crash.codec import BadDump
 from bhyvesim.host.host import Stopped
 from bhyvesim.kernel.revisions import UnknownRevision
 from bhyvesim.kernel.vmspace import MapConflict

@@ -129,7 +129,7 @@ def is_dump_file(which: str) -> bool:
 
 def read_dump_file(path: str) -> CrashDump:
     """The dump in a file. Raises UsageError; of a damaged or later one it says so."""
-    from bhyvesim.crash.dump import BadDump, decode
+    from bhyvesim.crash.codec import BadDump, decode
 
     try:
         with open(path, "rb") as file:

@@ -104,7 +104,7 @@ class Event:
         else:
             life, seq = self.row.life, self.row.seq
         if self.dump is not None:
-            from bhyvesim.crash.dump import encode
+            from bhyvesim.crash.codec import encode
             from bhyvesim.store.dumps import head_of
 
             self.crash = transaction.add_crash(

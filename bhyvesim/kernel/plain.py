@@ -6,7 +6,7 @@ integers have no limit, SQLite's and many others' do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bhyvesim.kernel.calls import Assertions
@@ -84,7 +84,7 @@ def from_plain(plain: Any) -> Snapshot:
         slots=slots,
         next_host_pfn=fields.number("next_host_pfn", _PFNS + 1),
         resident=fields.number("resident"),
-        leaves=_leaves(fields.list("leaves", _run)),
+        leaves=fields.rows("leaves", leaves_from_plain),
         twins=fields.list("twins", lambda value: _number(value, LEAVES)),
         tracking=fields.flag("tracking"),
         hardware_bits=fields.flag("hardware_bits"),
@@ -135,11 +135,14 @@ class _Fields:
             raise ValueError(f"{name}: {error}") from None
 
     def list(self, name: str, read: Callable[[Any], Any]) -> tuple[Any, ...]:
+        return self.rows(name, lambda values: tuple(map(read, values)))
+
+    def rows(self, name: str, read: Callable[[Any], tuple[Any, ...]]) -> tuple[Any, ...]:
         values = self.value(name)
         if not isinstance(values, list):
             raise ValueError(f"{name} is no list")
         try:
-            return tuple(read(value) for value in values)
+            return read(values)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
 
@@ -196,20 +199,21 @@ def leaf_from_plain(value: Any) -> Leaf:
     return (refcnt, *classes)
 
 
-def _run(value: Any) -> tuple[int, int, Leaf]:
-    if not isinstance(value, list) or len(value) < 3:
-        raise ValueError("a run of leaves is incomplete")
-    first, end, *leaf = value
-    return _number(first, LEAVES), _number(end, LEAVES + 1, first + 1), leaf_from_plain(leaf)
-
-
-def _leaves(runs: tuple[Any, ...]) -> tuple[Any, ...]:
+def leaves_from_plain(rows: Iterable[Any]) -> tuple[tuple[int, int, Leaf], ...]:
+    """Runs of leaf tables from their lists, equal tables as one value. Raises ValueError."""
+    runs = []
+    seen: dict[Leaf, Leaf] = {}
     at = 0
-    for first, end, _ in runs:
-        if first < at:
-            raise ValueError("leaves: the runs are not ascending")
-        at = end
-    return runs
+    for row in rows:
+        if not isinstance(row, list) or len(row) < 3:
+            raise ValueError("a run of leaves is incomplete")
+        first, end, *plain = row
+        if _number(first, LEAVES) < at:
+            raise ValueError("the runs are not ascending")
+        at = _number(end, LEAVES + 1, first + 1)
+        leaf = leaf_from_plain(plain)
+        runs.append((first, end, seen.setdefault(leaf, leaf)))
+    return tuple(runs)
 
 
 def _hold(value: Any) -> tuple[int, Hold]:

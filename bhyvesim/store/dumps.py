@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 
-from bhyvesim.crash.dump import BadDump, CrashDump, decode
+from bhyvesim.crash.codec import BadDump, decode
+from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import NONSENSE
 from bhyvesim.store.rows import CrashRow, Damaged
 from bhyvesim.store.transaction import Transaction

@@ -39,7 +39,7 @@ def _a_vm_may_hang(db: sqlite3.Connection) -> None:
 
 def _dumps_hold_snapshots(db: sqlite3.Connection) -> None:
     """A dump that makes no sense stays as it is: it is refused when somebody asks for it."""
-    from bhyvesim.crash.dump import encode
+    from bhyvesim.crash.codec import encode
     from bhyvesim.store.old_dumps import read_old_dump
 
     for crash_id, vm, time_ns, record in db.execute("SELECT id, vm, time_ns, record FROM crash"):
@@ -76,7 +76,7 @@ def _vms_have_moments(db: sqlite3.Connection) -> None:
 
 
 def _head(record: bytes | str) -> str:
-    from bhyvesim.crash.dump import BadDump, decode
+    from bhyvesim.crash.codec import BadDump, decode
     from bhyvesim.store.dumps import head_of
 
     try:

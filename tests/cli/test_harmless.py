@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bhyvesim.crash.dump import decode, encode
+from bhyvesim.crash.codec import decode, encode
 from bhyvesim.store.store import Store
 from tests.sessions import ROOT
 

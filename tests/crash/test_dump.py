@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
+import subprocess
+import sys
 import zlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bhyvesim import KernelHang, KernelPanic, Machine
-from bhyvesim.crash.dump import BadDump, CrashDump, decode, encode
+from bhyvesim import KernelHang, KernelPanic, Machine, limits
+from bhyvesim.crash.codec import BadDump, decode, encode
+from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import Frame, KernelStop
 from bhyvesim.kernel.plain import from_plain, to_plain
 from bhyvesim.kernel.revisions import UnknownRevision
@@ -73,13 +78,30 @@ def test_a_later_version_is_named():
         decode(BYTES.replace(b"dump 1 ", b"dump 2 ", 1))
 
 
-def sealed(record) -> bytes:
-    """*record* with a right checksum: what a hostile dump would have."""
-    body = zlib.compress(json.dumps(record).encode())
+def sealed(body: bytes) -> bytes:
+    """*body* with a right checksum: what a hostile dump would have."""
     return b"bhyvesim crash dump 1 %s\n%s" % (hashlib.sha256(body).hexdigest().encode(), body)
 
 
-WHOLE = json.loads(zlib.decompress(BYTES.partition(b"\n")[2]))
+def packed(record, *rows, pages: bytes = b"") -> bytes:
+    """A sealed dump of *record*, rows of leaves, and packed pages."""
+    lines = [json.dumps(value).encode() + b"\n" for value in (record, *rows)]
+    return sealed(zlib.compress(b"".join(lines)) + pages)
+
+
+def page(pfn: int, content: bytes | None) -> bytes:
+    """A page as it stands in a dump; None: as the one before."""
+    if content is None:
+        return struct.pack(">QH", pfn, 0)
+    packer = zlib.compressobj(wbits=-15)
+    data = packer.compress(content) + packer.flush()
+    return struct.pack(">QH", pfn, len(data)) + data
+
+
+UNPACKER = zlib.decompressobj()
+LINES = UNPACKER.decompress(BYTES.partition(b"\n")[2]).splitlines()
+WHOLE = json.loads(LINES[0])
+ROWS = [json.loads(line) for line in LINES[1:]]
 PATHS = [(name,) for name in WHOLE] + [("snapshot", name) for name in WHOLE["snapshot"]]
 JUNK = st.one_of(
     st.none(),
@@ -100,17 +122,109 @@ def test_a_sealed_dump_is_refused_or_is_a_machine(path, junk):
         place = place[name]
     place[path[-1]] = junk
     try:
-        machine = decode(sealed(record)).machine()
+        machine = decode(packed(record, *ROWS)).machine()
     except (BadDump, UnknownRevision):
         return
     assert machine.dump()["nodes"]
 
 
-def test_a_bomb_is_refused():
-    body = zlib.compress(b"0" * (1 << 31), 1)
-    data = b"bhyvesim crash dump 1 %s\n%s" % (hashlib.sha256(body).hexdigest().encode(), body)
+@given(st.integers(0, 6), st.integers(0, len(ROWS) - 1), JUNK)
+def test_leaves_that_cannot_be_are_refused(at, row, junk):
+    rows = json.loads(json.dumps(ROWS))
+    rows[row][at % len(rows[row])] = junk
+    try:
+        machine = decode(packed(WHOLE, *rows)).machine()
+    except BadDump:
+        return
+    assert machine.dump()["nodes"]
+
+
+def test_leaves_that_are_not_in_order_are_refused():
+    with pytest.raises(BadDump, match="not ascending"):
+        decode(packed(WHOLE, *reversed(ROWS)))
+
+
+ZEROS = bytes(4096)
+
+
+def test_pages_come_back_alike_ones_as_one():
+    contents = ((1, ZEROS), (2, ZEROS), (9, b"\1" * 4096), (1 << 39, b"\1" * 4096))
+    dump = replace(DUMP, snapshot=replace(DUMP.snapshot, contents=contents))
+    data = encode(dump)
+    assert data.endswith(page(1 << 39, None))
+    again = decode(data).snapshot.contents
+    assert again == contents
+    assert again[0][1] is again[1][1]
+
+
+@pytest.mark.parametrize(
+    ("pages", "message"),
+    [
+        (page(1, ZEROS)[:5], "cut off in a page"),
+        (page(1, ZEROS)[:-1], "not 4096 bytes"),
+        (page(1, None), "not in order"),
+        (page(2, ZEROS) + page(2, None), "not in order"),
+        (page(1 << 40, ZEROS), "not in order"),
+        (page(1, bytes(4095)), "not 4096 bytes"),
+        (page(1, bytes(1 << 20)), "not 4096 bytes"),
+        (struct.pack(">QH", 1, 1) + b"\xff", "invalid block type"),
+        (struct.pack(">QH", 1, 9999), "not 4096 bytes"),
+    ],
+)
+def test_pages_that_cannot_be_are_refused(pages, message):
+    with pytest.raises(BadDump, match=message):
+        decode(packed(WHOLE, *ROWS, pages=pages))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (b"0" * (1 << 26), "a line is too large"),
+        (b"\n" * (1 << 26), "Expecting value"),
+        (b"\n".join(LINES), "cut off in a line"),
+        (b"", "makes no sense"),
+    ],
+)
+def test_a_bomb_is_refused(lines, message):
+    with pytest.raises(BadDump, match=message):
+        decode(sealed(zlib.compress(lines, 1)))
+
+
+def test_a_dump_of_too_many_lines_is_refused(monkeypatch):
+    monkeypatch.setattr(limits, "DUMP_UNPACKED", limits.Limit(len(LINES[0]), "bytes", "A dump"))
     with pytest.raises(BadDump, match="too large"):
-        decode(data)
+        decode(BYTES)
+
+
+def test_a_small_dump_takes_little_memory():
+    """The worst that fits below 1 MiB, of each kind: pages, leaves, and a head of empty lists."""
+    room = (1 << 20) - 2000
+    pages = []
+    while room > 0:
+        pages.append(page(len(pages), b"%04x" % len(pages) * 1024))
+        room -= len(pages[-1])
+    rows = [[at, at + 1, 1, at, 1] for at in range(100_000)]
+    hollow = {**WHOLE, "facts": [[]] * 1_300_000}
+    dumps = [packed(WHOLE, pages=b"".join(pages)), packed(WHOLE, *rows), packed(hollow)]
+    assert max(map(len, dumps)) < 1 << 20
+    script = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_DATA, (200 << 20, 200 << 20))
+from bhyvesim.crash.codec import BadDump, decode
+try:
+    dump = decode(sys.stdin.buffer.read())
+    print(len(dump.snapshot.contents), len(dump.snapshot.leaves))
+except BadDump as error:
+    print(error)
+"""
+    told = []
+    for data in dumps:
+        done = subprocess.run(
+            [sys.executable, "-c", script], input=data, capture_output=True, check=True
+        )
+        told.append(done.stdout.decode().strip())
+    assert told[:2] == [f"{len(pages)} 0", "0 100000"]
+    assert "makes no sense" in told[2]
 
 
 @pytest.mark.parametrize("name", list(to_plain(DUMP.snapshot)))
@@ -128,3 +242,11 @@ def test_a_message_of_somebodys_own_revision_is_one_line():
     dump = CrashDump.of(stopped, Machine("2025", debug=False), **told)
     assert dump.message == "a\\n\\e[31mb"
     assert decode(encode(dump)) == dump
+
+
+def test_a_gib_of_one_byte_is_not_too_much():
+    contents = tuple((pfn, ZEROS) for pfn in range(1 << 18))
+    dump = replace(DUMP, snapshot=replace(DUMP.snapshot, contents=contents))
+    data = encode(dump)
+    assert len(data) < 3 << 20
+    assert decode(data) == dump

@@ -27,11 +27,13 @@ from bhyvesim.config.importers.sniff import find
 from bhyvesim.config.importers.source import decode
 from bhyvesim.config.scenario.sources import Sources
 from bhyvesim.config.vm import read_vm
-from bhyvesim.crash import dump
-from bhyvesim.errors import BhyvesimError, UsageError
+from bhyvesim.crash import codec as dump
+from bhyvesim.crash.dump import CrashDump
+from bhyvesim.errors import BhyvesimError, Frame, KernelPanic, UsageError
 from bhyvesim.explore.bound import parse_bound
 from bhyvesim.explore.certificate import differences, read_certificate
 from bhyvesim.explore.recorded import read_trace
+from bhyvesim.kernel.contents import fill_guest
 from bhyvesim.kernel.gpt.filters import parse_bits, parse_rights
 from bhyvesim.kernel.look.fsck import examine
 from bhyvesim.kernel.machine import Machine
@@ -117,9 +119,10 @@ def crash(data: bytes) -> None:
 
 
 def a_dump(data: bytes) -> None:
-    """A crash dump in a file: as it is, or with the head that fits."""
+    """A crash dump in a file: as it is, or its lines and pages with the head that fits."""
     if data[:1] == b"{":
-        body = dump.zlib.compress(data, 1)
+        lines, _, pages = data.partition(b"\n\n")
+        body = dump.zlib.compress(lines + b"\n", 1) + pages
         head = b"%s %d %s\n" % (dump._MAGIC, dump.VERSION, dump._checksum(body))
         data = head + body
     made = dump.decode(data)
@@ -242,20 +245,16 @@ def _recordings() -> list[bytes]:
 
 
 def _dumps() -> list[bytes]:
-    machine = Machine("13932", debug=True, npt="rvi")
-    plain = {
-        "vm": "x",
-        "operation": "reboot",
-        "time_ns": 1,
-        "uuid": "u",
-        "message": "m",
-        "stack": [["vm_reinit", {"start": 1}]],
-        "facts": {"gpa": 1},
-        "locks": [],
-        "snapshot": dump.to_plain(machine.snapshot()),
-    }
-    full = {**plain, "snapshot": dump.to_plain(_machine().snapshot())}
-    return [json.dumps(plain).encode(), json.dumps(full).encode()]
+    small, full = Machine("13932", debug=True, npt="rvi"), _machine()
+    fill_guest(full, 0x1000, 0x2800, 7)
+    seeds = []
+    for machine in (small, full):
+        stopped = KernelPanic("m", (Frame("vm_reinit", (1,), ("start",)),), {"gpa": 1})
+        made = CrashDump.of(stopped, machine, vm="x", operation="reboot", time_ns=1, uuid="u")
+        unpacker = dump.zlib.decompressobj()
+        lines = unpacker.decompress(dump.encode(made).partition(b"\n")[2])
+        seeds.append(lines + b"\n" + unpacker.unused_data)
+    return seeds
 
 
 def _rows() -> list[bytes]:

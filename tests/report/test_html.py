@@ -113,7 +113,7 @@ def test_a_crash_by_its_id_has_a_past_and_a_file_has_none(
     cli("create", "--config", config("testvm-13932"))
     cli("reboot")
     if which != "1":
-        from bhyvesim.crash.dump import encode
+        from bhyvesim.crash.codec import encode
         from bhyvesim.store.dumps import read_crash
         from bhyvesim.store.store import Store
 

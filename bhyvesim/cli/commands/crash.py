@@ -99,7 +99,7 @@ def _screen(crash: layouts.Crash, number: int | None, width: int | None) -> list
 @click.pass_obj
 def export(session: Session, which: str, output: str) -> None:
     """Write a crash dump to a file, which every inspecting command takes with --crash."""
-    from bhyvesim.crash.dump import encode
+    from bhyvesim.crash.codec import encode
 
     dump, number = crash_dump(session, which)
     write_whole(output, encode(dump))
@@ -112,7 +112,7 @@ def export(session: Session, which: str, output: str) -> None:
 @click.pass_obj
 def import_dumps(session: Session, files: tuple[str, ...]) -> None:
     """Store crash dumps from files. All are looked at before one is stored."""
-    from bhyvesim.crash.dump import encode
+    from bhyvesim.crash.codec import encode
 
     dumps = [read_dump_file(path) for path in files]
     with session.store.writing() as transaction:
