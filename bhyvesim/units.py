@@ -11,9 +11,10 @@ PAGE_SIZE = 1 << PAGE_SHIFT
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
-_SIZE = re.compile(r"(?P<number>0[xX][0-9a-fA-F]+|[0-9]+)\s*(?P<unit>[A-Za-z]*)", re.ASCII)
-_HEX = re.compile(r"[0-9a-fA-F]*", re.ASCII)
-_WORD = re.compile(r"[\w.-]*")
+# Compiled when one is asked for: most commands read no size.
+_SIZE = r"(?P<number>0[xX][0-9a-fA-F]+|[0-9]+)\s*(?P<unit>[A-Za-z]*)"
+_HEX = "[0-9a-fA-F]*"
+_WORD = r"[\w.-]*"
 _UNITS = {"": 1, "b": 1}
 for _power, _letter in enumerate("kmgt", start=1):
     for _suffix in ("", "b", "ib"):
@@ -33,7 +34,7 @@ def parse_size(text: str) -> int:
 
     Raises BadValue for anything else, and for sizes that do not fit 64 bits.
     """
-    match = _SIZE.fullmatch(text.strip())
+    match = re.fullmatch(_SIZE, text.strip(), re.ASCII)
     if match is None or match["unit"].lower() not in _UNITS or len(text) > 40:
         raise BadValue(f"{shorten(text)} is not a size", "a size such as 2M, 8G or 0x200000")
     number = match["number"]
@@ -58,7 +59,7 @@ def parse_address(text: str) -> int:
 
 def parse_bitmap(text: str) -> bytes:
     """The bytes of a bitmap, two hex digits each, the first byte first. Raises BadValue."""
-    if len(text) % 2 or _HEX.fullmatch(text) is None:
+    if len(text) % 2 or re.fullmatch(_HEX, text) is None:
         raise BadValue(f"{shorten(text)} is not hex", "two hex digits a byte")
     return bytes.fromhex(text)
 
@@ -70,7 +71,7 @@ def shorten(text: str, limit: int = 40) -> str:
 
 def word_of(text: str) -> str:
     """The word that *text* begins with, quoted: of a file that is none of ours, no more is told."""
-    match = _WORD.match(text)
+    match = re.match(_WORD, text)
     word = match[0] if match else ""
     return shorten(word if word == text else f"{word[:30]}…")
 

@@ -72,11 +72,16 @@ def _reported(argv: list[str], session: Session) -> int:
             from bhyvesim.cli.bhyvectl.main import main as bhyvectl
 
             return bhyvectl(argv, session)
+        from bhyvesim.cli.plain import done_plainly
+
+        status = done_plainly(argv, session)
+        if status is not None:
+            return status
         from bhyvesim.cli.root import main as root
 
         return root(argv, session)
     except HostStopped as stopped:
-        from bhyvesim.cli.commands.lifecycle import say_stopped
+        from bhyvesim.cli.life import say_stopped
 
         say_stopped(session, stopped)
         if asks_for_json(argv):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from dataclasses import replace
 
 from bhyvesim.cli.streams import standard_input
 from bhyvesim.errors import UsageError
@@ -27,7 +26,7 @@ def read_vm_file(path: str, name: str | None = None) -> VmSpec:
     if name is None:
         return spec
     check_name(name)
-    return replace(spec, name=name)
+    return spec.but(name=name)
 
 
 def check_name(name: str) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bhyvesim.cli.files import check_name, label_of, read_bytes
 from bhyvesim.cli.session import Session
@@ -23,8 +22,7 @@ _WORD = re.compile(r""""[^"]*"|'[^']*'|[^\s:,\]}#]+|[^\s]""")
 YAML = (".yaml", ".yml")
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """One VM: its description, and the document that it stands in (None: it is stored)."""
 
     source: str
@@ -37,8 +35,7 @@ class Subject:
         return self.node is None or "cpu" in getattr(self.node, "items", ())
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
+class Unread(NamedTuple):
     """A file that should have described a VM, and why it could not be read.
 
     ``told``: a line for each thing that is wrong, below it the file's own, with a caret.
@@ -54,8 +51,7 @@ class Unread:
         return sum(not line.startswith(" ") for line in self.told)
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(NamedTuple):
     """What was found; ``single`` when one VM was asked for, by its file or its name."""
 
     vms: list[Subject]
@@ -81,7 +77,7 @@ def gather(session: Session, paths: Sequence[str], names: Sequence[str], everyth
         subject = _described(paths[0])
         if names:
             check_name(names[0])
-            subject = replace(subject, spec=replace(subject.spec, name=names[0]))
+            subject = subject._replace(spec=subject.spec.but(name=names[0]))
         return Fleet([subject], [], single=True)
     fleet = Fleet([], [], single=not paths and len(names) == 1)
     for path in _files(session, paths):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bhyvesim import limits
@@ -14,6 +13,7 @@ from bhyvesim.kernel.builds import build_name
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.text import rejoined
 from bhyvesim.units import shorten
+from bhyvesim.values import Value
 
 if TYPE_CHECKING:
     from bhyvesim.crash.dump import CrashDump
@@ -24,8 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _DUMP = ".dump"  # what the name of a dump in a file ends in, or it has a slash
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Value):
     """A machine to look at, the VM's name, and a line that says what it is.
 
     *label* tells it from others: ``testvm``, ``testvm@2.1``, ``crash:7``. *seq* is
@@ -86,7 +85,7 @@ def of_past(session: Session, name: str, when: str) -> Subject:
             f"--at {shorten(when)}: {name} was destroyed then: expected a moment before"
         )
     made = of_machine(name, past.state, past.machine, past.when, when)
-    return replace(made, seq=place.seq)
+    return made.but(seq=place.seq)
 
 
 def of_crash(session: Session, which: str) -> Subject:

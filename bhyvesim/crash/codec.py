@@ -10,7 +10,6 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 from struct import Struct
 from typing import Any
 
@@ -45,7 +44,7 @@ def encode(dump: CrashDump) -> bytes:
         "stack": [[frame.function, frame.named()] for frame in dump.stack],
         "facts": dict(dump.facts),
         "locks": list(dump.locks),
-        "snapshot": to_plain(replace(dump.snapshot, leaves=(), contents=())),
+        "snapshot": to_plain(dump.snapshot.but(leaves=(), contents=())),
     }
     packer = zlib.compressobj()
     parts = [packer.compress(_line(record))]
@@ -133,8 +132,7 @@ def _dump_of(stream: _Stream) -> CrashDump:
         stack,
         record["facts"],
         tuple(record["locks"]),
-        replace(
-            snapshot,
+        snapshot.but(
             leaves=leaves_from_plain(map(json.loads, lines)),
             contents=tuple(_pages(stream.rest)),
         ),

@@ -6,19 +6,19 @@ An action goes through stages; after each the machine is at a moment that histor
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bhyvesim.errors import BadValue
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.ops import ioctls as ops
 from bhyvesim.ops.operation import Operation
-from bhyvesim.ops.operations import read_operation
 from bhyvesim.units import MIB
 from bhyvesim.values import Value
 from bhyvesim.vm import life
-from bhyvesim.vm.layouts import LAYOUTS, Layout
 from bhyvesim.vm.spec import VmSpec
+
+if TYPE_CHECKING:
+    from bhyvesim.vm.layouts import Layout
 
 
 class Action(Value, ABC):
@@ -138,17 +138,18 @@ class SetMemory(Action):
 
     @property
     def _layout(self) -> Layout:
+        from bhyvesim.vm.layouts import LAYOUTS
+
         return LAYOUTS["bhyve"](-(-self.mebibytes // 2) * 2 * MIB, 0, {})
 
     def run(self, machine: Machine, spec: VmSpec, done: life.Done) -> None:
         segments, mappings = self._layout
-        life.allocate(machine, replace(spec, segments=segments, mappings=mappings))
+        life.allocate(machine, spec.but(segments=segments, mappings=mappings))
         done("memory")
 
     def described(self, spec: VmSpec) -> VmSpec:
         segments, mappings = self._layout
-        return replace(
-            spec,
+        return spec.but(
             segments=(*spec.segments, *segments),
             mappings=(*spec.mappings, *mappings),
         )
@@ -211,6 +212,8 @@ def read_action(record: dict[str, Any]) -> Action:
     """The inverse of :meth:`Action.record`. Raises BadValue, LookupError and TypeError."""
     word = record["action"]
     if "ops" in record:
+        from bhyvesim.ops.operations import read_operation
+
         return Do(word, tuple(read_operation(op) for op in record["ops"]))
     if word == "migrate":
         from bhyvesim.host.moving import read_moving

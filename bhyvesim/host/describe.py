@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from bhyvesim.errors import Refused
@@ -53,11 +52,11 @@ def describe(
         if spec is None:  # until now memory was without end
             spec = HostSpec(reservoir=sum(vm.length for vm in vms if vm.reserved))
         if seen is not None:
-            spec = replace(seen, phys_bits=spec.phys_bits)
+            spec = seen.but(phys_bits=spec.phys_bits)
         if limit is not None:
-            spec = replace(spec, limit=limit)
+            spec = spec.but(limit=limit)
         if phys_bits is not None:
-            spec = replace(spec, phys_bits=phys_bits)
+            spec = spec.but(phys_bits=phys_bits)
         memory = memory_beside(spec, vms)
         if memory.free < 0:
             raise Refused(
@@ -66,7 +65,7 @@ def describe(
             )
         if reservoir is not None:
             memory.resize(reservoir)
-            spec = replace(spec, reservoir=memory.reservoir)
+            spec = spec.but(reservoir=memory.reservoir)
         if keep:
             transaction.set_host(codec.encode_host(spec))
         return Described.of(spec, vms)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -11,7 +10,6 @@ from bhyvesim.host.actions import Action, Create, Destroy, Do, PowerOff, Reboot,
 from bhyvesim.host.event import Event, forget
 from bhyvesim.kernel.calls import Listener, Warned
 from bhyvesim.kernel.machine import Machine
-from bhyvesim.kernel.reservoir import HostMemory, Share
 from bhyvesim.kernel.results import MachineState
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.ops.ioctls import AllocMemseg, Pause, Resume
@@ -27,6 +25,7 @@ from bhyvesim.vm.spec import VmSpec
 
 if TYPE_CHECKING:
     from bhyvesim.crash.dump import CrashDump
+    from bhyvesim.kernel.reservoir import HostMemory, Share
     from bhyvesim.vm.migration.plan import Plan
     from bhyvesim.vm.migration.rehearsal import Rehearsed
 
@@ -457,7 +456,11 @@ class _Found:
 
     def share(self, spec: VmSpec) -> Share | None:
         """What the VM *spec* takes its memory from; None: without end, or none is taken."""
-        return None if self._memory is None else Share(self._memory, spec.reservoir)
+        if self._memory is None:
+            return None
+        from bhyvesim.kernel.reservoir import Share
+
+        return Share(self._memory, spec.reservoir)
 
     def alive(self) -> tuple[VmRow, Stored]:
         """What was found of a VM whose kernel lives. Raises Refused where it does not."""
@@ -552,4 +555,4 @@ def _stamped(spec: VmSpec) -> VmSpec:
     digest = REVISIONS[kernel.gpt].digest if kernel.gpt in REVISIONS else ""
     if digest == kernel.digest:
         return spec
-    return dataclasses.replace(spec, kernel=dataclasses.replace(kernel, digest=digest))
+    return spec.but(kernel=kernel.but(digest=digest))

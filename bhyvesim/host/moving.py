@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from bhyvesim.errors import KernelStop, Refused
@@ -76,7 +75,7 @@ class Arriving(Arrived):
     def described(self, spec: VmSpec) -> VmSpec:
         """What arrived without a dirty bit is remembered."""
         revision = REVISIONS[spec.kernel.gpt]
-        return replace(spec, arrived=not leaves_marks(self.plan, revision))
+        return spec.but(arrived=not leaves_marks(self.plan, revision))
 
 
 def read_moving(record: dict[str, Any]) -> Action:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -208,7 +207,7 @@ class _World:
 
     def through(self, action: Action, spec: VmSpec) -> Iterator[_Stage]:
         """The stages of *action*."""
-        spec = replace(spec, kernel=replace(spec.kernel, gpt=self._gpt, digest=""))
+        spec = spec.but(kernel=spec.kernel.but(gpt=self._gpt, digest=""))
         if isinstance(action, Create):
             self.machine = new_machine(spec)
         machine = self.machine

@@ -7,13 +7,13 @@ takes its stack from there, and whoever listens hears of each entry and return.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from bhyvesim.errors import Frame, KernelHang, KernelPanic, Refused
 from bhyvesim.kernel.functions import Function
 from bhyvesim.span import Span
+from bhyvesim.values import Value
 
 _Call = tuple[tuple[str, ...], Mapping[str, int]]  # functions, outermost first; their arguments
 _NO_VALUES: Mapping[str, int] = {}
@@ -33,8 +33,7 @@ class Assertions(Enum):
     OFF = "off"  # a production kernel: the ASSERT is not there
 
 
-@dataclass(frozen=True, slots=True)
-class AssertionSite:
+class AssertionSite(Value):
     """One ASSERT or VERIFY in the source of one revision."""
 
     expression: str
@@ -47,8 +46,7 @@ class AssertionSite:
         return f"assertion failed: {self.expression}{shown}, file: {self.file}, line: {self.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(Value):
     """A failed ASSERT that was logged instead of fatal (assertions: warn).
 
     ``times`` counts neighbouring pages that fail alike; ``facts`` are the first one's.

@@ -7,16 +7,10 @@ and the like, which the simulation has no value for. Source: the prototypes in t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from bhyvesim.errors import Frame
-
-_PROTOTYPE = re.compile(
-    r"(?:(?P<module>\w+):)?(?P<type>[\w ]+\**) ?\b(?P<name>[\w{}]+)\((?P<args>.*)\)$"
-)
-_ARGUMENT = re.compile(r"(?P<type>[\w ]+?[ *]+)(?P<name>\w+)$")
 
 
 class Param(NamedTuple):
@@ -41,11 +35,11 @@ class Function(NamedTuple):
     @classmethod
     def of(cls, prototype: str) -> Function:
         """From ``module:type name(type argument, [type unknown])``; the module may be left out."""
-        found = _PROTOTYPE.match(prototype)
-        assert found is not None, prototype
-        args = found["args"]
-        params = tuple(_param(text) for text in args.split(", ")) if args else ()
-        return cls(found["module"] or "vmm", found["name"], params, found["type"].strip())
+        head, _, args = prototype.removesuffix(")").partition("(")
+        module, _, declared = head.rpartition(":")
+        returns, name = _parted(declared)
+        params = tuple(map(_param, args.split(", "))) if args else ()
+        return cls(module or "vmm", name, params, returns)
 
     def frame(self, values: Mapping[str, int]) -> Frame:
         """A call of it: those of *values* that are its arguments."""
@@ -62,9 +56,16 @@ def _declared(kind: str, name: str) -> str:
 
 
 def _param(text: str) -> Param:
-    found = _ARGUMENT.match(text.strip("[]"))
-    assert found is not None, text
-    return Param(found["type"].strip(), found["name"], known=not text.startswith("["))
+    return Param(*_parted(text.strip("[]")), known=not text.startswith("["))
+
+
+def _parted(declared: str) -> tuple[str, str]:
+    """Type and name of what is declared; the star of a pointer is the type's."""
+    at = max(declared.rfind(" "), declared.rfind("*")) + 1
+    kind, name = declared[:at].rstrip(), declared[at:]
+    assert kind, declared
+    assert name, declared
+    return kind, name
 
 
 def table(*prototypes: str) -> dict[str, Function]:

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bhyvesim.errors import BadValue, KernelHang, KernelStop, NotRunning, Refused
 from bhyvesim.kernel import snapshot as snapshots
 from bhyvesim.kernel.calls import Assertions, Calls, Kernel, Listener
 from bhyvesim.kernel.client import VmClient
 from bhyvesim.kernel.gpt.access import FC_NOMAP, Access
-from bhyvesim.kernel.gpt.rows import node_rows, pte_rows
-from bhyvesim.kernel.gpt.walk import WalkStep, walk
 from bhyvesim.kernel.gpt.windows import Leaves
 from bhyvesim.kernel.memory import APIC_HOST_PFN, APIC_SPAN, MAX_MEMMAPS, Memmap, Memseg
 from bhyvesim.kernel.pages import Pages
 from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.pte.format import PFN_BITS
-from bhyvesim.kernel.reservoir import Share
 from bhyvesim.kernel.results import BatchAccess, Held, MachineState, MemoryStats
 from bhyvesim.kernel.revisions import NEWEST, REVISIONS, Revision, known
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.kernel.stacks import DESTROY, DEVICE_IOCTL, REINIT, UNMAP_MMIO
 from bhyvesim.kernel.vmspace import VmSpace
-from bhyvesim.kernel.watched import WatchedClient
 from bhyvesim.prot import ALL, BY, READ, WRITE, parse_prot
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT, is_page_aligned
+
+if TYPE_CHECKING:
+    from bhyvesim.kernel.gpt.walk import WalkStep
+    from bhyvesim.kernel.reservoir import Share
 
 FIRST_HOST_PFN = 0x100000  # where a segment of no particular host_pfn is put
 
@@ -134,7 +134,12 @@ class Machine:
         int vmc_fault(vmclient_t *vmc, uintptr_t gpa, int prot) {'gpa': 4096, 'prot': 2} 3
         """
         self.kernel.listener = listener
-        self.client = VmClient(self.space) if listener is None else WatchedClient(self.space)
+        if listener is None:
+            self.client = VmClient(self.space)
+            return
+        from bhyvesim.kernel.watched import WatchedClient
+
+        self.client = WatchedClient(self.space)
 
     def snapshot(self) -> Snapshot:
         """The machine as it is now, as immutable values."""
@@ -324,6 +329,8 @@ class Machine:
     @property
     def dirty(self) -> list[tuple[int, int]]:
         """Runs of pages whose dirty bit is set, as ``(gpa, pages)``, by address."""
+        from bhyvesim.kernel.gpt.rows import pte_rows
+
         bit = self.npt.dirty
         runs: list[tuple[int, int]] = []
         for gpa, npages, pte in pte_rows(self.space.gpt):
@@ -405,6 +412,8 @@ class Machine:
             for slot, memmap in enumerate(self.slots):
                 if memmap is not None:
                     self._free_memmap(slot, memmap)
+        from bhyvesim.kernel.gpt.rows import node_rows
+
         leaked = sum(row.tables for row in node_rows(self.space.gpt)) - 1
         if self.host is not None:
             self.host.give_back(sum(seg.length for seg in self.segs.values()))
@@ -421,6 +430,8 @@ class Machine:
         """
         if self.state is MachineState.DESTROYED:
             self.check_running()
+        from bhyvesim.kernel.gpt.rows import node_rows, pte_rows
+
         gpt = self.space.gpt
         return {
             "resident": gpt.resident,
@@ -448,6 +459,8 @@ class Machine:
         >>> [(step.level, step.slot, bool(step.entry)) for step in vm.walk(0x5000)]
         [(4, 0, True), (3, 0, True), (2, 0, True), (1, 5, False)]
         """
+        from bhyvesim.kernel.gpt.walk import walk
+
         return walk(self.space.gpt, gpa)
 
     def host_pfn(self, memmap: Memmap) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bhyvesim.kernel.gpt.leaf import Leaf
@@ -11,13 +10,13 @@ from bhyvesim.kernel.memory import Memmap, Memseg
 from bhyvesim.kernel.pages import Pages
 from bhyvesim.kernel.results import MachineState
 from bhyvesim.kernel.vmspace import Hold
+from bhyvesim.values import Value
 
 if TYPE_CHECKING:
     from bhyvesim.kernel.machine import Machine
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Value):
     """All that a machine is. Equal snapshots are machines that behave alike from here on.
 
     ``leaves``: ``(first, end, leaf)``, the leaf tables that exist, by index (GPA >> 21), runs
@@ -49,8 +48,7 @@ class Snapshot:
 def taken(machine: Machine) -> Snapshot:
     """All of *machine*."""
     leaves = machine.space.gpt.leaves.maximal_runs()
-    return replace(
-        outline(machine),
+    return outline(machine).but(
         leaves=tuple((first, end, leaf) for first, end, leaf in leaves if leaf is not None),
         contents=tuple(machine.contents.items()),
     )

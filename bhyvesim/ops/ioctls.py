@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bhyvesim.errors import BadValue
-from bhyvesim.kernel import npt
 from bhyvesim.kernel.calls import Assertions
 from bhyvesim.kernel.gpt.access import Access as AccessResult
 from bhyvesim.kernel.machine import Machine, check_hold
@@ -17,6 +16,9 @@ from bhyvesim.ops import keys as k
 from bhyvesim.ops.keys import Key
 from bhyvesim.ops.operation import Operation, Recorder, Result
 from bhyvesim.prot import BY
+
+if TYPE_CHECKING:
+    from bhyvesim.kernel.npt import NptResult
 
 
 class Create(Operation):
@@ -238,12 +240,16 @@ class NptOp(Operation):
     @classmethod
     def on_dirty_bits(cls, gpa: int, length: int, name: str, pages: int | None) -> NptOp:
         """GET_DIRTY, SET_DIRTY or RESET_DIRTY of a range, or of *pages* of it (a bitmap)."""
-        return cls(gpa, length, *npt.dirty_operation(name, length, pages))
+        from bhyvesim.kernel.npt import dirty_operation
 
-    def perform(self, machine: Machine) -> npt.NptResult:
-        return npt.npt_operation(machine, self.gpa, self.length, self.operation, self.bitmap)
+        return cls(gpa, length, *dirty_operation(name, length, pages))
 
-    def shown(self, value: npt.NptResult) -> Result:
+    def perform(self, machine: Machine) -> NptResult:
+        from bhyvesim.kernel.npt import npt_operation
+
+        return npt_operation(machine, self.gpa, self.length, self.operation, self.bitmap)
+
+    def shown(self, value: NptResult) -> Result:
         if value.bitmap is None:
             return {"ok": value.value}
         return {"ok": value.value, "bitmap": value.bitmap.hex()}
@@ -259,7 +265,9 @@ class TrackDirtyPages(Operation):
     keys: ClassVar[tuple[Key, ...]] = (Key.of("gpa", k.number), Key("len", "length", k.number))
 
     def perform(self, machine: Machine) -> bytes:
-        return npt.track_dirty_pages(machine, self.gpa, self.length)
+        from bhyvesim.kernel.npt import track_dirty_pages
+
+        return track_dirty_pages(machine, self.gpa, self.length)
 
     def shown(self, value: bytes) -> Result:
         return {"ok": 0, "bitmap": value.hex()}

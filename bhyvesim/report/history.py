@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bhyvesim.errors import Frame
 from bhyvesim.host.history import History
-from bhyvesim.host.rerun import Cause
 from bhyvesim.kernel.pte.format import PteFormat, pfn_of
 from bhyvesim.report.fit import Page, paragraph, table
 from bhyvesim.report.model import Column
 from bhyvesim.report.tones import BAD
 from bhyvesim.store.rows import EventRow
+from bhyvesim.values import Value
+
+if TYPE_CHECKING:
+    from bhyvesim.host.rerun import Cause
 
 
 def _tone(came: str) -> str | None:
@@ -31,8 +33,7 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(Value):
     """One event: when, what was asked, the names of its steps, and what it came to.
 
     ``time`` is in seconds since the epoch, ``digest`` that of the state at its end (SHA-256;
@@ -48,8 +49,7 @@ class LogEvent:
     crash: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(Value):
     """`bhyvesim log`: the events of a VM that are kept, oldest first."""
 
     vm: str
@@ -134,16 +134,14 @@ def came_to(result: dict[str, Any], crash: int | None) -> str:
     return ", ".join(parts) or "ok"
 
 
-@dataclass(frozen=True, slots=True)
-class WhyCall:
+class WhyCall(Value):
     """A simulated function, with those of its arguments that are known."""
 
     function: str
     args: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class WhyCause:
+class WhyCause(Value):
     """One change: in which event and step, by which function, and who called it, innermost first.
 
     ``before`` and ``after`` are the entry, 0x0: none; ``table``: was there a leaf table.
@@ -161,8 +159,7 @@ class WhyCause:
     table: tuple[bool, bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+class Why(Value):
     """`bhyvesim why`: the changes of one entry or of its leaf table, newest first."""
 
     vm: str

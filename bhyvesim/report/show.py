@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated
 
 from bhyvesim.kernel.gpt.check import entries_set
@@ -17,6 +16,7 @@ from bhyvesim.report.fit import Page, named, paragraph, table
 from bhyvesim.report.history import LogEvent, came_to, said_of_action
 from bhyvesim.report.model import Column, one_of
 from bhyvesim.units import PAGE_SIZE, format_size
+from bhyvesim.values import Value
 
 _MAP = (
     *(Column("SLOT", True), Column("ADDRESS", True), Column("SIZE", True), Column("WHAT")),
@@ -26,8 +26,7 @@ _TABLES = (Column("LEVEL", True), Column("TABLES", True), Column("MEMORY", True)
 _KINDS = ("memmap", "apic", "hole")
 
 
-@dataclass(frozen=True, slots=True)
-class ShowArea:
+class ShowArea(Value):
     """A stretch of guest memory: a memmap, the APIC access page, or a hole up to the next.
 
     ``slot``, ``segid`` and ``offset`` are of a memmap; ``prot`` of a hole is empty.
@@ -44,8 +43,7 @@ class ShowArea:
     wired: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ShowLevel:
+class ShowLevel(Value):
     """The tables of one level, 4 the root; ``bytes`` is the host memory that they take."""
 
     level: int
@@ -53,8 +51,7 @@ class ShowLevel:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Show:
+class Show(Value):
     """`bhyvesim show`: one VM.
 
     ``resident`` is the kernel's own count of pages, ``present`` how many entries are set;

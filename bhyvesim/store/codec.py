@@ -10,8 +10,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable
-from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bhyvesim.kernel.gpt.leaf import Leaf
 from bhyvesim.kernel.gpt.windows import WINDOW, Run
@@ -21,8 +20,10 @@ from bhyvesim.kernel.plain import from_plain, leaf_from_plain, to_plain
 from bhyvesim.kernel.snapshot import Snapshot
 from bhyvesim.store.maps import decode_maps, encode_maps
 from bhyvesim.units import PAGE_SIZE
-from bhyvesim.vm.host_memory import HostSpec
 from bhyvesim.vm.spec import KernelSpec, SegmentSpec, TouchSpec, VmSpec
+
+if TYPE_CHECKING:
+    from bhyvesim.vm.host_memory import HostSpec
 
 _MAX_BODY = 64 << 20  # unpacked
 _IN_MAPS = ("segs", "slots", "next_host_pfn")
@@ -42,8 +43,12 @@ def hash_of(data: bytes) -> bytes:
 
 def encode_spec(spec: VmSpec) -> str:
     """*spec* as JSON text."""
-    plain = asdict(spec)
+    plain = spec.named()
+    plain["kernel"] = spec.kernel.named()
+    plain["segments"] = [segment.named() for segment in spec.segments]
     plain["mappings"] = [m._asdict() for m in spec.mappings]
+    if spec.touches is not None:
+        plain["touches"] = [touch.named() for touch in spec.touches]
     if not spec.arrived:
         del plain["arrived"]  # as descriptions were stored before there was any
     return _dumps(plain)
@@ -62,11 +67,13 @@ def decode_spec(text: str) -> VmSpec:
 
 def encode_host(host: HostSpec) -> str:
     """*host* as JSON text."""
-    return _dumps(asdict(host))
+    return _dumps(host.named())
 
 
 def decode_host(text: str) -> HostSpec:
     """The inverse of :func:`encode_host`."""
+    from bhyvesim.vm.host_memory import HostSpec
+
     return HostSpec(**json.loads(text))
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from bhyvesim.kernel.reservoir import HostMemory
 from bhyvesim.store import codec
 from bhyvesim.store.maps import decode_maps, decoding
 from bhyvesim.store.rows import Damaged
 from bhyvesim.store.transaction import Transaction
-from bhyvesim.vm.host_memory import HostSpec
+
+if TYPE_CHECKING:
+    from bhyvesim.kernel.reservoir import HostMemory
+    from bhyvesim.vm.host_memory import HostSpec
 
 
 class Holder(NamedTuple):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from bhyvesim.kernel.reservoir import HostMemory
+from bhyvesim.values import Value
 
 MIN_PHYS_BITS, MAX_PHYS_BITS = 32, 52  # what a processor's addresses may have
 
 
-@dataclass(frozen=True, slots=True)
-class HostSpec:
+class HostSpec(Value):
     """A host. Bytes; None where it is not known, and so nothing follows from it.
 
     ``reservoir`` is its whole size; ``taken`` is what of it VMs hold that are not simulated

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.kernel.revisions import NEWEST
+from bhyvesim.values import Value
 
 Cpu = Literal["amd", "intel"]
 NPT_OF_CPU = {"amd": "rvi", "intel": "ept"}
 
 
-@dataclass(frozen=True, slots=True)
-class KernelSpec:
+class KernelSpec(Value):
     """Which kernel the simulated host runs, and whether its ASSERTs are live.
 
     *digest* is that of the file that a revision not built in was read from.
@@ -25,8 +24,7 @@ class KernelSpec:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentSpec:
+class SegmentSpec(Value):
     """A memory segment to allocate; sysmem when *name* is empty."""
 
     segid: int
@@ -35,8 +33,7 @@ class SegmentSpec:
     host_pfn: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TouchSpec:
+class TouchSpec(Value):
     """Pages to be accessed, by a vCPU or a device; *prot* is what each access wants at once."""
 
     gpa: int
@@ -45,8 +42,7 @@ class TouchSpec:
     by: str = "vcpu"
 
 
-@dataclass(frozen=True, slots=True)
-class VmSpec:
+class VmSpec(Value):
     """A whole VM. *mappings* are in slot order; *touches* None stands for all of them.
 
     *apicv*: its host is an Intel one that virtualises the APIC, with a page for it in each VM.

@@ -37,6 +37,14 @@ def test_printing_a_memory_map_imports_neither_click_nor_the_engine(cli, config)
     assert not imported_by("--vm=testvm", "--get-memmap") & (HEAVY | ENGINE | SLOW)
 
 
+@pytest.mark.parametrize("line", ["show", "touch --gpa 0x1000", "reboot", "destroy"])
+def test_what_is_said_plainly_is_done_without_click(line, cli, config):
+    cli("create", "--config", config("testvm"))
+    modules = imported_by(*line.split())
+    assert "bhyvesim.store.transaction" in modules
+    assert not modules & (HEAVY | SLOW)
+
+
 def test_the_version_imports_neither_click_nor_the_engine_nor_the_store():
     assert not imported_by("--version") & (HEAVY | ENGINE | SLOW | {"sqlite3"})
 

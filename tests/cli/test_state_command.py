@@ -334,7 +334,7 @@ def test_a_list_of_dumps_reads_none(cli, state, monkeypatch):
     def fail(*arguments):
         raise AssertionError("a dump was read")
 
-    monkeypatch.setattr("bhyvesim.crash.dump.decode", fail)
+    monkeypatch.setattr("bhyvesim.crash.codec.decode", fail)
     monkeypatch.setattr("bhyvesim.store.dumps.decode", fail)
     assert cli("crash", "list").out.splitlines()[1].split()[0] == "1"
     assert cli("list").status == 0

@@ -151,5 +151,5 @@ def test_every_function_of_a_path_is_known():
     for revision in REVISIONS.values():
         for npt in ("rvi", "ept"):
             paths = revision.paths[npt]
-            for slot in paths.__slots__:
-                assert set(getattr(paths, slot)) <= set(revision.functions)
+            for names in paths.values():
+                assert set(names) <= set(revision.functions)

@@ -146,8 +146,8 @@ def _atoi(text: str) -> int:
 
 def _create(session: Session, options: dict[str, str]) -> None:
     """With --config the VM that it describes; without, as bhyvectl, one that has no memory."""
-    from bhyvesim.cli.commands.lifecycle import say_created
     from bhyvesim.cli.files import check_name, read_vm_file
+    from bhyvesim.cli.life import say_created
     from bhyvesim.vm.spec import empty_vm
 
     if "config" in options:
@@ -233,13 +233,13 @@ def _end(session: Session, options: dict[str, str]) -> int:
     """pause or resume; force-reset, force-poweroff, destroy, in this order, until one fails."""
     for name in ("pause", "resume"):
         if name in options:
-            from bhyvesim.cli.commands.lifecycle import say_paused
+            from bhyvesim.cli.life import say_paused
 
             say_paused(session, name, session.which())
     ends = [name for name in ("force-reset", "force-poweroff", "destroy") if name in options]
     status = 0
     for name in ends:
-        from bhyvesim.cli.commands.lifecycle import say_destroyed, say_rebooted
+        from bhyvesim.cli.life import say_destroyed, say_rebooted
 
         if name == "force-reset":
             say_rebooted(session, session.host.reboot(session.which()))

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from bhyvesim.cli.commands.lifecycle import perform
+from bhyvesim.cli.life import perform
 from bhyvesim.cli.params import ADDRESS, NUMBER, SIZE, format_option, revision_option, vm_named
 from bhyvesim.cli.session import Format, Session
 from bhyvesim.errors import BadValue

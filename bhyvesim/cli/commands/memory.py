@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bhyvesim.cli.commands.lifecycle import perform
+from bhyvesim.cli.life import perform
 from bhyvesim.cli.params import ACCESS, ADDRESS, SIZE, revision_option, vm_named
 from bhyvesim.cli.session import Session
 from bhyvesim.ops.ioctls import AllocMemseg, MmapMemseg, MunmapMemseg

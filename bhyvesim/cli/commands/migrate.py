@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bhyvesim.cli.commands.lifecycle import say_warnings
+from bhyvesim.cli.life import say_warnings
 from bhyvesim.cli.pages import show
 from bhyvesim.cli.params import (
     REVISION,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.memory import APIC_HOST_PFN, APIC_SPAN
 from bhyvesim.prot import READ, WRITE
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT
+from bhyvesim.values import Value
 
 APIC_NAME = "APIC access page"
 
 
-@dataclass(frozen=True, slots=True)
-class Area:
+class Area(Value):
     """Guest bytes *span*, on host pages from *host_pfn* on.
 
     ``segid`` and ``segoff`` say which part of which segment that is; they and ``slot`` are

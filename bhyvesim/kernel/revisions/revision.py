@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from bhyvesim.kernel.calls import AssertionSite
 from bhyvesim.kernel.functions import Function
 from bhyvesim.kernel.gpt.engine import Gpt
 from bhyvesim.kernel.pte import FORMATS
 from bhyvesim.kernel.revisions.stops import Stop
+from bhyvesim.values import Value
 
 VMSPACE_END = 1 << 46  # 64 TiB
 I86PC_GPT = "../../i86pc/io/vmm/vmm_gpt.c"
@@ -18,8 +19,7 @@ I86PC_RVI = "../../i86pc/io/vmm/vmm_sol_rvi.c"
 INTEL_GPT = "../../intel/io/vmm/vmm_gpt.c"
 
 
-@dataclass(frozen=True, slots=True)
-class CallPaths:
+class CallPaths(Value):
     """The kernel functions between an ioctl's own and the page tables, outermost first.
 
     ``wire`` are called once for a memmap, ``wire_page`` for each page of it; ``hold`` and
@@ -64,8 +64,7 @@ VMSPACE_PATHS = dict.fromkeys(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ioctls:
+class Ioctls(Value):
     """What a revision's ioctls and in-kernel interfaces offer beyond the six of all.
 
     ``holds``: pages can be held and released (vmc_hold, vmp_release); ``deferred_dirty``:
@@ -84,8 +83,7 @@ class Ioctls:
     paging_exit: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(Value):
     """One historical state of the kernel's guest-memory code.
 
     ``functions``: those of its functions that are simulated; ``paths``: who calls
@@ -115,8 +113,8 @@ class Revision:
     lookup_verify: AssertionSite | None = None
     map_assert: AssertionSite | None = None
     counts_wired: bool = False
-    offsets: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    addresses: Mapping[str, int] = field(default_factory=dict)
+    offsets: Mapping[tuple[str, str], int] = MappingProxyType({})
+    addresses: Mapping[str, int] = MappingProxyType({})
     like: str = ""
     digest: str = ""
 

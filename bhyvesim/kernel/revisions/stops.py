@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from bhyvesim.kernel.memory import Memmap
 from bhyvesim.span import Span
+from bhyvesim.values import Value
 
 
 class Case(Protocol):
@@ -54,8 +54,7 @@ class Told(NamedTuple):
         return None if word == "no" else word
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Value):
     """A panic by its letter, or a hang (no letter): the function where it comes, and its story.
 
     ``claim``: the expression of the assertion that fails; empty where there is none.

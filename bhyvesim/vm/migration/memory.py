@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 from bhyvesim.errors import Refused
@@ -172,6 +171,6 @@ class Ram:
 def target_spec(spec: VmSpec, machine: Machine, name: str, gpt: str | None) -> VmSpec:
     """The description of a VM that is to take *machine*'s place, perhaps on another kernel."""
     segments = tuple(SegmentSpec(seg.segid, seg.name, seg.length) for seg in machine.segs.values())
-    kernel = spec.kernel if gpt is None else replace(spec.kernel, gpt=gpt, digest="")
+    kernel = spec.kernel if gpt is None else spec.kernel.but(gpt=gpt, digest="")
     mappings = tuple(m for m in machine.slots if m is not None)
-    return replace(spec, name=name, kernel=kernel, segments=segments, mappings=mappings)
+    return spec.but(name=name, kernel=kernel, segments=segments, mappings=mappings)
