@@ -97,6 +97,10 @@ class BadValue(UsageError):
         self.expected = expected
 
 
+class NotModelled(BadValue):
+    """The real kernel takes this, and what it makes of it is not known here."""
+
+
 class StateError(BhyvesimError):
     """The state file cannot be used; the message says whether anything was written."""
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from operator import attrgetter
 from typing import NamedTuple
 
-from bhyvesim.errors import BadValue, Refused
+from bhyvesim.errors import NotModelled, Refused
 from bhyvesim.kernel.calls import Kernel, over
 from bhyvesim.kernel.gpt.engine import Gpt
 from bhyvesim.kernel.gpt.levels import ENTRIES, LEAVES, REACH
@@ -101,7 +101,7 @@ class VmSpace:
     def _check_free(self, span: Span) -> None:
         """Raises MapConflict where no mapping over *span* can be.
 
-        Raises BadValue where one can, and reaches the addresses at which the tables' indices
+        Raises NotModelled where one can, and reaches the addresses at which the tables' indices
         wrap: what such a kernel makes of it is not known.
         """
         start_only = self.revision.may_reach_the_end
@@ -111,7 +111,7 @@ class VmSpace:
             if mapping.span.overlaps(span):
                 raise MapConflict(f"{span} overlaps the mapping {mapping.span}")
         if span.end >= REACH:
-            raise BadValue(
+            raise NotModelled(
                 f"{span} reaches {REACH:#x}: {self.revision.name} takes that, and what it makes "
                 "of it is not modelled",
                 f"a range that ends below {REACH:#x}",

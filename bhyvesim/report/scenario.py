@@ -58,7 +58,7 @@ def _cell_text(result: CellResult) -> str:
 
 
 def _word(result: CellResult) -> str:
-    return "ERROR" if result.overdue else "FAIL"
+    return "ERROR" if result.undecided else "FAIL"
 
 
 def head(scenario: Scenario, width: int | None) -> list[str]:
@@ -144,13 +144,15 @@ class FailedStep(NamedTuple):
 class RunCell(NamedTuple):
     """One cell; ``drift`` is the page counter's after the last reboot.
 
-    ``overdue``: it did not end in time, at the step that ``failure`` names.
+    ``overdue``: it did not end in time, at the step that ``failure`` names; ``unknown``: what
+    the kernel makes of that step is not modelled.
     """
 
     name: str
     axes: dict[str, str]
     passed: bool
     overdue: bool
+    unknown: bool
     outcome: str
     drift: int
     seconds: float
@@ -166,19 +168,21 @@ class RunScenario(NamedTuple):
 
 
 class Run(NamedTuple):
-    """`bhyvesim run`: every cell of every scenario; ``failed`` are those that ended."""
+    """`bhyvesim run`: every cell of every scenario; ``failed`` are those that were decided."""
 
     scenarios: tuple[RunScenario, ...]
     cells: int
     failed: int
     overdue: int
+    unknown: int
 
 
 def run_record(scenarios: Sequence[RunScenario], results: Sequence[CellResult]) -> Run:
     """A whole run."""
     overdue = sum(result.overdue for result in results)
-    failed = sum(not result.passed for result in results) - overdue
-    return Run(tuple(scenarios), len(results), failed, overdue)
+    unknown = sum(result.unknown for result in results)
+    failed = sum(not result.passed for result in results) - overdue - unknown
+    return Run(tuple(scenarios), len(results), failed, overdue, unknown)
 
 
 def scenario_record(scenario: Scenario, results: Sequence[CellResult]) -> RunScenario:
@@ -195,6 +199,7 @@ def _cell_record(scenario: Scenario, result: CellResult) -> RunCell:
         dict(cell.axes),
         result.passed,
         result.overdue,
+        result.unknown,
         result.outcome,
         result.drift,
         round(result.seconds, 6),
@@ -254,8 +259,8 @@ def junit(
                 "hostname": "localhost",
                 "timestamp": timestamp,
                 "tests": str(len(mine)),
-                "failures": str(sum(not r.passed and not r.overdue for r in mine)),
-                "errors": str(sum(r.overdue for r in mine)),
+                "failures": str(sum(not r.passed and not r.undecided for r in mine)),
+                "errors": str(sum(r.undecided for r in mine)),
                 "skipped": "0",
                 "time": f"{sum(r.seconds for r in mine):.6f}",
             },
@@ -274,7 +279,8 @@ def junit(
             )
             if result.failure is not None:
                 got = f"expected {result.failure.expected}, got {result.failure.got}"
-                kind = ("error", "timeout") if result.overdue else ("failure", "expectation")
+                undecided = ("error", "timeout" if result.overdue else "unknown")
+                kind = undecided if result.undecided else ("failure", "expectation")
                 attributes = {"type": kind[1], "message": _xml(got)}
                 failure = ET.SubElement(case, kind[0], attributes)
                 failure.text = _xml(failure_text(scenario, result))

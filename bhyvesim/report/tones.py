@@ -27,7 +27,7 @@ _VERDICTS = {
         *("NOT SAFE", "becomes NOT SAFE", "NOT SAFE on either", "FAIL", "error", "unreadable"),
         *("panicked", "hung", "damage", "nobody", "not written"),
     ),
-    WARNING: ("warning", "forgotten"),
+    WARNING: ("warning", "forgotten", "unknown"),
     GOOD: ("safe", "becomes safe", "ok", "possible"),
 }
 _TONES = {word: tone for tone, words in _VERDICTS.items() for word in words}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, NamedTuple
 
 from bhyvesim.kernel.revisions import REVISIONS
@@ -13,13 +13,14 @@ from bhyvesim.units import format_size
 from bhyvesim.values import Value
 
 UNREADABLE = "unreadable"
-SAFE, NOT_SAFE = "safe", "NOT SAFE"
+SAFE, NOT_SAFE, UNKNOWN = "safe", "NOT SAFE", "unknown"
 NO_CHANGE, BECOMES_SAFE = "none", "becomes safe"
 BECOMES_NOT_SAFE, NOT_SAFE_ON_EITHER = "becomes NOT SAFE", "NOT SAFE on either"
 
-VerdictWord = Annotated[str, one_of((SAFE, NOT_SAFE, UNREADABLE))]
+VerdictWord = Annotated[str, one_of((SAFE, NOT_SAFE, UNKNOWN, UNREADABLE))]
 Change = Annotated[
-    str, one_of((NO_CHANGE, BECOMES_SAFE, BECOMES_NOT_SAFE, NOT_SAFE_ON_EITHER, UNREADABLE))
+    str,
+    one_of((NO_CHANGE, BECOMES_SAFE, BECOMES_NOT_SAFE, NOT_SAFE_ON_EITHER, UNKNOWN, UNREADABLE)),
 ]
 
 
@@ -92,7 +93,7 @@ class Judged(NamedTuple):
     def verdict(self) -> str:
         if not self.verdicts:
             return UNREADABLE
-        return _word(all(v.safe for v in self.verdicts))
+        return _word(self.verdicts)
 
 
 def one_vm(
@@ -104,12 +105,12 @@ def one_vm(
         drift = each.drift
         remark = f"page counter off by {drift:+d} after {REBOOTS} reboots" if drift else ""
         because = "" if each.safe else each.outcome
-        rows.append((each.kernel.name, _word(each.safe), because, remark))
+        rows.append((each.kernel.name, _word([each]), because, remark))
     columns = (
         *(Column("KERNEL"), Column("VERDICT", tone=verdict)),
         *map(Column, ("BECAUSE", "REMARK")),
     )
-    notes = (*_notes(found, cpu_taken), *room)
+    notes = (*_notes(found, cpu_taken), *_unknown("", found), *room)
     record = Matrix(source, tuple(map(_record, found)), notes)
     return Report(columns, tuple(rows), record, notes=notes)
 
@@ -123,7 +124,7 @@ def fleet(judged: Sequence[Judged], *, cpu_taken: bool, room: Sequence[str] = ()
         Column("VERDICT", tone=verdict),
         Column("NOT ON"),
     )
-    notes = (*_notes([v for j in judged for v in j.verdicts], cpu_taken), *room)
+    notes = (*_fleet_notes(judged, cpu_taken), *room)
     vms = tuple(FleetVm(*_common(j)) for j in judged)
     return Report(columns, rows, FleetMatrix(vms, notes), notes=notes)
 
@@ -145,7 +146,7 @@ def rollout(
         Column(new, tone=outcome),
         Column("CHANGE", tone=verdict),
     )
-    notes = (*_notes([v for j in judged for v in j.verdicts], cpu_taken), *room)
+    notes = (*_fleet_notes(judged, cpu_taken), *room)
     return Report(columns, tuple(rows), Rollout(old, new, tuple(vms), notes), notes=notes)
 
 
@@ -160,6 +161,8 @@ def _shown(found: Sequence[Verdict]) -> str:
 
 
 def _change(before: Sequence[Verdict], after: Sequence[Verdict]) -> str:
+    if any(v.unknown for v in (*before, *after)):
+        return UNKNOWN
     was, becomes = (all(v.safe for v in found) for found in (before, after))
     if was == becomes:
         same = [v.outcome for v in before] == [v.outcome for v in after]
@@ -167,8 +170,10 @@ def _change(before: Sequence[Verdict], after: Sequence[Verdict]) -> str:
     return BECOMES_SAFE if becomes else BECOMES_NOT_SAFE
 
 
-def _word(safe: bool) -> str:
-    return SAFE if safe else NOT_SAFE
+def _word(found: Sequence[Verdict]) -> str:
+    if any(not v.safe and not v.unknown for v in found):
+        return NOT_SAFE
+    return UNKNOWN if any(v.unknown for v in found) else SAFE
 
 
 def _memory(judged: Judged) -> str:
@@ -201,6 +206,18 @@ def _notes(found: Sequence[Verdict], cpu_taken: bool) -> tuple[str, ...]:
             "Where no cpu is named, an AMD host is taken; Intel ones differ: say cpu: intel."
         )
     return tuple(notes)
+
+
+def _fleet_notes(judged: Sequence[Judged], cpu_taken: bool) -> Iterator[str]:
+    yield from _notes([v for j in judged for v in j.verdicts], cpu_taken)
+    for each in judged:
+        yield from _unknown(f"{each.source}: ", each.verdicts)
+
+
+def _unknown(whose: str, found: Sequence[Verdict]) -> Iterator[str]:
+    """Why nothing is known of some."""
+    for why in dict.fromkeys(v.unknown for v in found if v.unknown):
+        yield f"{whose}{why}."
 
 
 def _record(verdict: Verdict) -> OnKernel:

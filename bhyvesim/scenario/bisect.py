@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from bhyvesim import limits
-from bhyvesim.errors import UsageError
+from bhyvesim.errors import NotModelled, UsageError
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.scenario.cell import Cell, observe, outcome_after
 from bhyvesim.scenario.compare import mismatch
@@ -90,7 +90,8 @@ def live(scenario: Scenario, cell_index: int) -> CellResult:
 
     The outcome is run_cell()'s word for the most telling thing; where that is ``ok``, it is
     NOT_THERE, or the first step that was not as it should be. The result calls the scenario 0.
-    Raises UsageError for a cell that does not end: what it would come to is not known.
+    Raises UsageError for a cell that does not end, or does what is not modelled: what it would
+    come to is not known.
     """
     try:
         with deadline(limits.SECONDS.most) as check:
@@ -98,6 +99,9 @@ def live(scenario: Scenario, cell_index: int) -> CellResult:
     except TimeOver:
         name = scenario.full_name(scenario.cells[cell_index])
         raise UsageError(f"{name}: no end: expected one, in {limits.SECONDS}") from None
+    except NotModelled as error:
+        name = scenario.full_name(scenario.cells[cell_index])
+        raise UsageError(f"{name}: {error}") from None
 
 
 def _lived(scenario: Scenario, cell_index: int, check: Callable[[], None]) -> CellResult:

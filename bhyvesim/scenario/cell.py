@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bhyvesim import limits
-from bhyvesim.errors import KernelHang, KernelStop, NotRunning, Refused
+from bhyvesim.errors import KernelHang, KernelStop, NotModelled, NotRunning, Refused
 from bhyvesim.kernel.calls import Listener
 from bhyvesim.kernel.machine import Machine
 from bhyvesim.kernel.reservoir import Share
@@ -142,7 +142,13 @@ class _Walk:
     def ends_at(self, step: Step) -> bool:
         """Do *step*; whether nothing comes after it."""
         self._step = step
-        observed = observe(step, self._cell)
+        try:
+            observed = observe(step, self._cell)
+        except NotModelled as error:
+            self.outcome = f"unknown at {step.name}"
+            place = step.place
+            self.failure = Failure(step.label, place, error.expected, error.problem, unknown=True)
+            return True
         self.outcome = outcome_after(self.outcome, step, observed)
         self.drift = self.drift if observed.drift is None else observed.drift
         wrong = mismatch(step.expectation(self._axes), observed, self._cell.machine)

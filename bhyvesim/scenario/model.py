@@ -268,7 +268,8 @@ class Scenario:
 class Failure:
     """The step at which a cell failed, what was expected there, and what came.
 
-    ``overdue``: the step did not end in time, so nobody knows what would have come.
+    ``overdue``: the step did not end in time, so nobody knows what would have come;
+    ``unknown``: what the kernel makes of it is not modelled.
     """
 
     step: str
@@ -276,6 +277,7 @@ class Failure:
     expected: str
     got: str
     overdue: bool = False
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,3 +298,12 @@ class CellResult:
     @property
     def overdue(self) -> bool:
         return self.failure is not None and self.failure.overdue
+
+    @property
+    def unknown(self) -> bool:
+        return self.failure is not None and self.failure.unknown
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it neither passed nor failed."""
+        return self.overdue or self.unknown

@@ -40,11 +40,15 @@ class KernelChoice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a VM's life on one kernel came to; ``outcome`` is ``ok``, or why it is not safe."""
+    """What a VM's life on one kernel came to; ``outcome`` is ``ok``, or why it is not safe.
+
+    ``unknown`` is what is not modelled, where that is why nothing is known.
+    """
 
     kernel: KernelChoice
     outcome: str
     drift: int  # of the kernel's page counter, after the last reboot
+    unknown: str = ""
 
     @property
     def safe(self) -> bool:
@@ -81,4 +85,7 @@ def _look(name: str, action: Action, source: str) -> Step:
 def verdicts(kernels: Sequence[KernelChoice], results: Sequence[CellResult]) -> list[Verdict]:
     """The verdicts of one VM, in the order of *kernels*; a result has its cell's index."""
     ordered = sorted(results, key=lambda result: result.cell)
-    return [Verdict(kernels[r.cell], r.outcome, r.drift) for r in ordered]
+    return [
+        Verdict(kernels[r.cell], r.outcome, r.drift, r.failure.got if r.failure else "")
+        for r in ordered
+    ]

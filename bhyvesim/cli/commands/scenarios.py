@@ -107,13 +107,15 @@ def run(
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(session.now_ns() // 10**9))
         write_text(junit, layouts.junit(scenarios, results, moment), new=False)
     overdue = sum(result.overdue for result in results)
-    failed = sum(not result.passed for result in results) - overdue
+    unknown = sum(result.unknown for result in results)
+    failed = sum(not result.passed for result in results) - overdue - unknown
     late = f", {overdue} did not end" if overdue else ""
+    late += f", {unknown} not known" if unknown else ""
     cut = f", {len(selected) - len(results)} not run" if len(results) < len(selected) else ""
     session.note(f"{len(results)} cells, {failed} failed{late}{cut}")
     if stopped is not None:
         raise stopped
-    return 2 if overdue else 1 if failed else 0
+    return 2 if overdue or unknown else 1 if failed else 0
 
 
 def find_scenarios(paths: Sequence[str]) -> list[str]:
