@@ -24,7 +24,10 @@ class Damaged(StateError):
     """A row that is not as it was written."""
 
     def __init__(self, what: str, problem: object) -> None:
-        super().__init__(f"the state of {what} is damaged ({problem}); nothing was written")
+        super().__init__(
+            f"the state of {what} is damaged ({problem}); nothing was written: "
+            "see 'bhyvesim state check'"
+        )
         self.what, self.problem = what, str(problem)
 
 
