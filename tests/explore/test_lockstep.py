@@ -192,9 +192,10 @@ def test_what_is_said_to_agree_is_what_was_asked(cli, tmp_path):
     cli("lockstep", "--save", path, "--runs", "5", "--gpt", "2025")
     outcome = cli("lockstep", "--against", ORACLE, path)
     assert outcome.out.rstrip().endswith("operations on 2025")
-    outcome = cli("lockstep", "--against", ORACLE, path, "--gpt", "13932")
-    assert (outcome.status, outcome.out) == (2, "")
-    assert "--gpt with FILES" in outcome.err
+    for option in ("--gpt=13932", "--seed=1", "--pages=1100"):
+        outcome = cli("lockstep", "--against", ORACLE, path, option)
+        assert (outcome.status, outcome.out) == (2, "")
+        assert f"{option.partition('=')[0]} with FILES" in outcome.err
     outcome = cli("lockstep", "--against", ORACLE, "--runs=2", "--seed=3", "--format=json")
     document = json.loads(outcome.out)
     assert (document["kernels"], document["seed"]) == (["13932", "14042"], 3)

@@ -9,6 +9,7 @@ from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from bhyvesim import limits
 from bhyvesim.cli.commands.explore import seconds_of
@@ -142,6 +143,11 @@ def lockstep(
     _check(files, command, runs, seconds, bounds, leave_out, save)
     if files and gpt:
         raise click.UsageError("--gpt with FILES: expected one of the two, each file names its own")
+    for name in ("seed", "pages"):
+        if files and _given(name):
+            raise click.UsageError(
+                f"--{name} with FILES: expected one of the two, nothing is drawn"
+            )
     if shrunk is not None and command is None:
         raise click.UsageError("--shrunk without --against: expected a program to compare with")
     kernels = gpt or _built_in()
@@ -169,6 +175,12 @@ def lockstep(
         write_whole(shrunk, replayable(compared.parted).encode())
     show(page(compared), fmt)
     return 0 if compared.parted is None else 1
+
+
+def _given(name: str) -> bool:
+    """Whether the parameter *name* was given, its default included."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
 
 
 def _check(
