@@ -57,9 +57,11 @@ class Value:
     def __init__(self, *args: Any, **named: Any) -> None:
         given = self.__dict__  # round __setattr__, which refuses
         given.update(zip(self.arguments, args, strict=False))
-        given.update(named)
-        if len(given) != len(args) + len(named) or not self._needed <= given.keys() <= self._known:
-            raise TypeError(f"{type(self).__name__} takes {', '.join(self.arguments)}")
+        if named or len(args) != len(self.arguments):
+            given.update(named)
+            whole = len(given) == len(args) + len(named)
+            if not (whole and self._needed <= given.keys() <= self._known):
+                raise TypeError(f"{type(self).__name__} takes {', '.join(self.arguments)}")
         self.check()
 
     def check(self) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from bhyvesim.kernel.gpt.engine import Backing
 from bhyvesim.kernel.pte import PteFormat
 from bhyvesim.kernel.revisions.revision import VMSPACE_END
 from bhyvesim.span import Span
 from bhyvesim.units import PAGE_SHIFT
-from bhyvesim.values import Value
 
 _LOOKUP_END = VMSPACE_END >> PAGE_SHIFT
 
 
-class Mapping(Value):
+class Mapping(NamedTuple):
     """Guest bytes *span*, from host page frame *host_pfn* on, with protection *prot*.
 
     ``[first, end)`` are the page numbers at which a look-up by address finds it: nothing is
