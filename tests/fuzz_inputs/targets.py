@@ -14,6 +14,7 @@ from typing import NamedTuple
 import click
 
 from bhyvesim import regex
+from bhyvesim.cli import plain
 from bhyvesim.cli.bhyvectl.main import _address, _atoi, _options
 from bhyvesim.cli.bhyvectl.manner import is_bhyvectl_style
 from bhyvesim.cli.commands.replay import lines_of
@@ -185,6 +186,7 @@ def arguments(data: bytes) -> None:
     if is_bhyvectl_style(words):
         _options(words)
         return
+    plain._said(words)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(click.exceptions.Exit):
         above = root.make_context("bhyvesim", [*words], obj=Session())
         command = root.get_command(above, words[0])
