@@ -78,7 +78,10 @@ PREDICATE = Limit(10_000, "characters", "A predicate of trace")
 PREDICATE_DEPTH = Limit(50, "levels", "A predicate of trace, one parenthesis in the other")
 LEFT = Limit(64 * _MIB, "characters", "A certificate, or what an interrupted command left")
 DUMP = Limit(256 * _MIB, "bytes", "A crash dump in a file")
-DUMP_LINE = Limit(4 * _MIB, "bytes", "A line of a crash dump, unpacked: one has all but the tables")
+DUMP_LINE = Limit(_MIB, "bytes", "A line of a crash dump, unpacked")
+DUMP_NUMBERS = Limit(
+    1_000_000, "numbers", "The tables and holds of a crash dump, besides four for each of its bytes"
+)
 DUMP_UNPACKED = Limit(1024 * _MIB, "bytes", "A crash dump, unpacked: its lines")
 
 

@@ -7,28 +7,31 @@ whether it uses the class or not.
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 from typing import Any, ClassVar, Self, dataclass_transform
 
 
-class _Fields:
+class _Made:
     """What ``dataclasses`` asks a class for, made when it does: it costs 8 ms to import."""
 
-    def __get__(self, value: object, cls: Any) -> dict[str, Any]:
-        return _fields_of(cls)
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, value: object, cls: Any) -> Any:
+        return getattr(_dataclass_of(cls), self._name)
 
 
 @cache
-def _fields_of(cls: Any) -> dict[str, Any]:
-    from dataclasses import field, fields, make_dataclass
+def _dataclass_of(cls: Any) -> Any:
+    """A frozen dataclass of the same fields."""
+    from dataclasses import field, make_dataclass
 
-    made: dict[str, Any] = {
-        name: field(default_factory=partial(getattr, cls, name))
-        for name in cls.arguments
-        if hasattr(cls, name)
-    }
-    named = [(name, Any, made.get(name, field())) for name in cls.arguments]
-    return {found.name: found for found in fields(make_dataclass(cls.__name__, named))}
+    fields = []
+    for name in cls.arguments:
+        default = getattr(cls, name, field())
+        made = default if default.__hash__ is not None else field(default_factory=default.copy)
+        fields.append((name, cls.kinds[name], made))
+    return make_dataclass(cls.__name__, fields, frozen=True)
 
 
 @dataclass_transform(frozen_default=True)
@@ -42,15 +45,19 @@ class Value:
     (Point(x=1, y=0), True)
     """
 
-    __dataclass_fields__ = _Fields()
+    __dataclass_fields__ = _Made("__dataclass_fields__")
+    __dataclass_params__ = _Made("__dataclass_params__")
     arguments: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[dict[str, Any]] = {}  # the annotation of each
     _known: ClassVar[frozenset[str]]
     _needed: ClassVar[frozenset[str]]
 
     def __init_subclass__(cls) -> None:
         notes = cls.__annotations__  # its own, not its bases'
-        own = (name for name, kind in notes.items() if "ClassVar" not in str(kind))
-        cls.arguments = (*cls.arguments, *(name for name in own if name not in cls.arguments))
+        own = {name: kind for name, kind in notes.items() if "ClassVar" not in str(kind)}
+        cls.kinds = {**cls.kinds, **own}
+        cls.arguments = tuple(cls.kinds)
+        type.__setattr__(cls, "__match_args__", cls.arguments)
         cls._known = frozenset(cls.arguments)
         cls._needed = frozenset(name for name in cls.arguments if not hasattr(cls, name))
 
@@ -82,6 +89,9 @@ class Value:
     __replace__ = but  # for copy.replace, from Python 3.13 on
 
     def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen")
+
+    def __delattr__(self, name: str) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen")
 
     def __eq__(self, other: object) -> bool:

@@ -7,6 +7,7 @@ stands on it, a mistake above all, is left to click, to which the same line mean
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -97,7 +98,11 @@ def done_plainly(argv: Sequence[str], session: Session) -> int | None:
     session.vm = options.get("--vm")
     session.quiet, session.verbose = "--quiet" in options, "--verbose" in options
     session.trusted, session.dry_run = _BEFORE in options, "--dry-run" in options
-    return command.do(session, options) or 0
+    try:
+        return command.do(session, options) or 0
+    except KeyboardInterrupt:
+        print(file=sys.stderr)  # as click does: the terminal shows ^C
+        raise
 
 
 def _said(argv: Sequence[str]) -> tuple[_Command, Said] | None:

@@ -1,7 +1,8 @@
 """Crash dumps as bytes, and back, believing nothing: docs/reference/dump-file.md has the format.
 
 What a dump can unpack to follows from its size, and so does the memory that reading one takes:
-leaves are read one by one, and no page costs fewer bytes than its frame and what it holds, packed.
+tables and holds are read row by row, each number once, and so many for each byte; no page costs
+fewer bytes than its frame and what it holds, packed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from struct import Struct
 from typing import Any
 
@@ -44,13 +46,13 @@ def encode(dump: CrashDump) -> bytes:
         "stack": [[frame.function, frame.named()] for frame in dump.stack],
         "facts": dict(dump.facts),
         "locks": list(dump.locks),
-        "snapshot": to_plain(dump.snapshot.but(leaves=(), contents=())),
+        "holds": len(dump.snapshot.holds),
+        "snapshot": to_plain(dump.snapshot.but(holds=(), leaves=(), contents=())),
     }
+    holds = ([hold_id, *held] for hold_id, held in dump.snapshot.holds)
+    leaves = ([first, end, *leaf] for first, end, leaf in dump.snapshot.leaves)
     packer = zlib.compressobj()
-    parts = [packer.compress(_line(record))]
-    parts += [
-        packer.compress(_line([first, end, *leaf])) for first, end, leaf in dump.snapshot.leaves
-    ]
+    parts = [packer.compress(_line(value)) for value in chain([record], holds, leaves)]
     parts += [packer.flush(), *_packed_pages(dump.snapshot)]
     body = b"".join(parts)
     return b"%s %d %s\n%s" % (_MAGIC, VERSION, _checksum(body), body)
@@ -79,6 +81,7 @@ class _Stream:
 
     def __init__(self, body: memoryview) -> None:
         self._body = body
+        self.size = len(body)
         self.rest = body[:0]
 
     def lines(self) -> Iterator[bytes]:
@@ -86,9 +89,10 @@ class _Stream:
         begun = b""
         for piece in self._pieces():
             *whole, begun = (begun + piece).split(b"\n")
+            for line in (*whole, begun):
+                if len(line) > limits.DUMP_LINE.most:
+                    raise ValueError("a line is too large")
             yield from whole
-            if len(begun) > limits.DUMP_LINE.most:
-                raise ValueError("a line is too large")
         if begun:
             raise ValueError("cut off in a line")
 
@@ -122,7 +126,11 @@ def _dump_of(stream: _Stream) -> CrashDump:
     if not all(isinstance(value, (int, str)) for value in record["facts"].values()):
         raise ValueError("its facts are no numbers")
     vm, operation, uuid, message = texts
-    snapshot = from_plain({**record["snapshot"], "leaves": [], "contents": []})
+    rows = _rows(lines, limits.DUMP_NUMBERS.most + 4 * stream.size)
+    holds = list(islice(rows, record["holds"]))
+    if len(holds) != record["holds"]:
+        raise ValueError("some of its holds are missing")
+    outline = {**record["snapshot"], "holds": holds, "leaves": [], "contents": []}
     dump = CrashDump(
         vm,
         operation,
@@ -132,13 +140,23 @@ def _dump_of(stream: _Stream) -> CrashDump:
         stack,
         record["facts"],
         tuple(record["locks"]),
-        snapshot.but(
-            leaves=leaves_from_plain(map(json.loads, lines)),
-            contents=tuple(_pages(stream.rest)),
+        from_plain(outline).but(
+            leaves=leaves_from_plain(rows), contents=tuple(_pages(stream.rest))
         ),
     )
     check_texts(dump)
     return dump
+
+
+def _rows(lines: Iterable[bytes], room: int) -> Iterator[list[Any]]:
+    """The rows in *lines*, equal numbers as one; a row takes room for eight besides its own."""
+    seen: dict[int, int] = {}
+    for line in lines:
+        row = json.loads(line)
+        room -= 8 + len(row)
+        if room < 0:
+            raise ValueError("too many rows for its size")
+        yield [seen.setdefault(n, n) if type(n) is int else n for n in row]
 
 
 def _frame(function: Any, args: dict[Any, Any]) -> Frame:

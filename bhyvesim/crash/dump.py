@@ -13,6 +13,9 @@ from bhyvesim.span import Span
 from bhyvesim.text import clean
 from bhyvesim.units import shorten
 
+_UUID = 36  # characters, of which the reports make the salt of what they invent
+_UUID_DIGITS = frozenset("0123456789abcdef-")
+
 
 @dataclass(frozen=True, slots=True)
 class CrashDump:
@@ -115,7 +118,7 @@ def span_of(arguments: Mapping[str, int]) -> Span | None:
 
 
 def check_texts(dump: CrashDump) -> None:
-    """Raises ValueError for a text that is more than a line of printable characters.
+    """Raises ValueError for a text that is more than a line of printable characters, or no UUID.
 
     They are shown in many places, among lines of ours; in no dump of ours is there another.
     """
@@ -126,3 +129,5 @@ def check_texts(dump: CrashDump) -> None:
     for text in texts:
         if not text.isprintable():
             raise ValueError(f"{shorten(text)} is not printable")
+    if len(dump.uuid) != _UUID or not set(dump.uuid) <= _UUID_DIGITS:
+        raise ValueError(f"{shorten(dump.uuid)} is no UUID")

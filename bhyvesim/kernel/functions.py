@@ -35,8 +35,10 @@ class Function(NamedTuple):
     @classmethod
     def of(cls, prototype: str) -> Function:
         """From ``module:type name(type argument, [type unknown])``; the module may be left out."""
-        head, _, args = prototype.removesuffix(")").partition("(")
-        module, _, declared = head.rpartition(":")
+        head, opened, args = prototype.removesuffix(")").partition("(")
+        assert opened and prototype.endswith(")"), prototype  # noqa: PT018
+        module, named, declared = head.rpartition(":")
+        assert module.isidentifier() or not named, prototype
         returns, name = _parted(declared)
         params = tuple(map(_param, args.split(", "))) if args else ()
         return cls(module or "vmm", name, params, returns)
@@ -65,6 +67,7 @@ def _parted(declared: str) -> tuple[str, str]:
     kind, name = declared[:at].rstrip(), declared[at:]
     assert kind, declared
     assert name, declared
+    assert not set(declared) & set("(),:"), declared
     return kind, name
 
 

@@ -17,6 +17,7 @@ from bhyvesim.scenario.bisect import (
     IN_THE_OLDEST,
     MENDED,
     NOT_THERE,
+    UNKNOWN,
     Axes,
     Change,
     History,
@@ -24,7 +25,10 @@ from bhyvesim.scenario.bisect import (
 from bhyvesim.scenario.model import Scenario
 
 _EVERY = "all"
-_NOTE = f"{NOT_THERE}: lacks an operation of this scenario (ENOTTY), and is neither good nor bad"
+_NOTES = {
+    NOT_THERE: "lacks an operation of this scenario (ENOTTY), and is neither good nor bad",
+    UNKNOWN: "what it makes of this scenario is not modelled; neither good nor bad",
+}
 
 Event = Annotated[str, one_of((IN_THE_OLDEST, BROUGHT, CHANGED, MENDED))]
 
@@ -43,7 +47,7 @@ class BisectHistory:
     """What came of some variants, which share it, revision by revision.
 
     ``outcomes`` are by revision, oldest first: ``ok``, ``n/a`` where it lacks an operation of
-    the scenario, else how it fails.
+    the scenario, ``unknown`` where one is not modelled, else how it fails.
     """
 
     variants: tuple[dict[str, str], ...]
@@ -84,8 +88,9 @@ def _record(history: History) -> BisectHistory:
 def sentence(history: History) -> str:
     """Which revision brought what, and which mended it, in words."""
     if not history.fails:
-        known = set(history.outcomes) != {NOT_THERE}
-        return "no revision fails" if known else "no revision has all of its operations"
+        if set(history.outcomes) == {NOT_THERE}:
+            return "no revision has all of its operations"
+        return "no revision is known to fail" if history.unknown else "no revision fails"
     changes = history.changes()
     told = "; ".join(map(_told, changes))
     return told if changes[-1].event == MENDED else f"{told}, and no revision mends it"
@@ -113,8 +118,9 @@ def _lines(record: Bisected, found: Sequence[History], width: int | None) -> Ite
     columns = (Column("VARIANT"), *(Column(name, tone=outcome) for name in found[0].revisions))
     rows = [(label, *history.outcomes) for label, history in zip(labels, found, strict=True)]
     yield from table(columns, rows, width, alike=True)
-    if any(NOT_THERE in history.outcomes for history in found):
-        yield from paragraph(_NOTE, width)
+    for word, meaning in _NOTES.items():
+        if any(word in history.outcomes for history in found):
+            yield from paragraph(f"{word}: {meaning}", width)
 
 
 def _label(some: Sequence[Axes], everybody: Sequence[Axes]) -> str:

@@ -98,7 +98,11 @@ _TOLD = (
     Word("unreadable", "matrix, check, import", "The file describes no VM; it was not looked at."),
     Word("none", "matrix --from --to", "The rollout changes nothing for the VM."),
     Word("becomes safe", "matrix --from --to", "Safe on the new revision alone."),
-    Word("unknown", "matrix, run", "What the kernel makes of that is not modelled: see the note."),
+    Word(
+        "unknown",
+        "matrix, run, bisect, replay --live, migrate",
+        "It is not known: what the kernel does there is not modelled, or was not recorded.",
+    ),
     Word("becomes NOT SAFE", "matrix --from --to", "Safe on the old revision alone."),
     Word("NOT SAFE on either", "matrix --from --to", "Safe on neither, each in its own way."),
     Word("off", "list", "Powered off: it has its memory, and no vCPU runs."),

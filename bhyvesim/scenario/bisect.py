@@ -15,7 +15,9 @@ from bhyvesim.scenario.deadline import TimeOver, deadline
 from bhyvesim.scenario.model import CellResult, CellSpec, Expectation, Scenario, Step
 
 FINE = "ok"
-NOT_THERE = "n/a"  # the revision lacks an operation of the scenario: neither good nor bad
+NOT_THERE = "n/a"  # the revision lacks an operation of the scenario
+UNKNOWN = "unknown"  # what it makes of one is not modelled
+NEITHER = (NOT_THERE, UNKNOWN)  # good nor bad
 IN_THE_OLDEST, BROUGHT, CHANGED, MENDED = "in the oldest", "brought", "changed", "mended"
 
 _LACKING = "ENOTTY"  # what a revision says of an operation that it does not have
@@ -47,15 +49,21 @@ class History:
     @property
     def fails(self) -> bool:
         """Whether any revision does."""
-        return any(outcome not in (FINE, NOT_THERE) for outcome in self.outcomes)
+        return any(outcome not in (FINE, *NEITHER) for outcome in self.outcomes)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it is not known of some revision."""
+        return UNKNOWN in self.outcomes
 
     def changes(self) -> list[Change]:
-        """Where it became another; a revision that is not there changes nothing."""
+        """Where it became another; a revision that is neither good nor bad changes nothing."""
         found: list[Change] = []
         before = FINE
         for revision, outcome in zip(self.revisions, self.outcomes, strict=True):
-            if outcome not in (NOT_THERE, before):
-                oldest = revision == self.revisions[0]
+            if outcome not in (*NEITHER, before):
+                earlier = self.outcomes[: self.revisions.index(revision)]
+                oldest = all(outcome == UNKNOWN for outcome in earlier)
                 found.append(Change(_event(before, outcome, oldest), revision, outcome))
                 before = outcome
         return found
@@ -90,8 +98,7 @@ def live(scenario: Scenario, cell_index: int) -> CellResult:
 
     The outcome is run_cell()'s word for the most telling thing; where that is ``ok``, it is
     NOT_THERE, or the first step that was not as it should be. The result calls the scenario 0.
-    Raises UsageError for a cell that does not end, or does what is not modelled: what it would
-    come to is not known.
+    Raises UsageError for a cell that does not end: what it would come to is not known.
     """
     try:
         with deadline(limits.SECONDS.most) as check:
@@ -99,9 +106,8 @@ def live(scenario: Scenario, cell_index: int) -> CellResult:
     except TimeOver:
         name = scenario.full_name(scenario.cells[cell_index])
         raise UsageError(f"{name}: no end: expected one, in {limits.SECONDS}") from None
-    except NotModelled as error:
-        name = scenario.full_name(scenario.cells[cell_index])
-        raise UsageError(f"{name}: {error}") from None
+    except NotModelled:
+        return CellResult(0, cell_index, UNKNOWN, failure=None, drift=0, seconds=0.0)
 
 
 def _lived(scenario: Scenario, cell_index: int, check: Callable[[], None]) -> CellResult:

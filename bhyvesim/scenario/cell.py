@@ -145,7 +145,7 @@ class _Walk:
         try:
             observed = observe(step, self._cell)
         except NotModelled as error:
-            self.outcome = f"unknown at {step.name}"
+            self.outcome = self.outcome if self.outcome != "ok" else f"unknown at {step.name}"
             place = step.place
             self.failure = Failure(step.label, place, error.expected, error.problem, unknown=True)
             return True

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from bhyvesim.kernel.revisions import UnknownRevision
-from bhyvesim.store import codec
+from bhyvesim.store import codec, outcome
 from bhyvesim.store.dumps import head_of, read_crash
 from bhyvesim.store.maps import decoding
 from bhyvesim.store.rows import Damaged
@@ -37,8 +37,8 @@ def check_file(db: sqlite3.Connection) -> list[Finding]:
     """What SQLite itself finds wrong with the file."""
     try:
         lines = [str(row[0]) for row in db.execute(f"PRAGMA quick_check({_LINES})")]
-    except sqlite3.DatabaseError as error:
-        lines = [str(error)]
+    except outcome.UNREADABLE as error:
+        lines = [outcome.said(error)]
     return [Finding("the file", line) for line in lines if line != "ok"]
 
 
@@ -52,8 +52,8 @@ def check_rows(db: sqlite3.Connection) -> Checked:
             for finding in look(Transaction(db)):
                 if len(findings) < MOST:
                     findings.append(finding)
-        except sqlite3.DatabaseError as error:
-            findings.append(Finding(f"the table {table}", str(error)))
+        except outcome.UNREADABLE as error:
+            findings.append(Finding(f"the table {table}", outcome.said(error)))
     return Checked(rows, findings)
 
 

@@ -144,7 +144,7 @@ class Store:
     def _commit(self, db: sqlite3.Connection) -> None:
         try:
             db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             problem = outcome.complaint(error, self.path, self.wait_seconds)
             known = outcome.after_commit(db, error, self.path)
             if known == outcome.NOTHING:
@@ -222,7 +222,7 @@ class Store:
         """SQLite's errors before a COMMIT as StateError."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             problem = outcome.complaint(error, self.path, self.wait_seconds)
             raise StateError(f"{problem}; {self._so_far}") from None
 

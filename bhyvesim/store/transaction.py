@@ -122,6 +122,9 @@ class Transaction:
             seq,
             seq,
         )
+        numbers = all(type(value) is int for row in rows for value in (*row[:4], row[5]))
+        if not numbers or not all(type(row[4]) is bytes for row in rows):
+            raise Damaged(what, "a part of its tables is not as it was written")
         parts = sorted(PartRow(*row) for row in rows)
         if checksum_of(parts) != moment.parts:
             raise Damaged(what, "the parts of its tables are not those that were written")
@@ -217,11 +220,12 @@ class Transaction:
         """Every part (of one life) and its life, and whether it is as it was written."""
         assert self._db is not None
         sql = (
-            'SELECT id, life, kind, first, "end", entries, hash, body, sum FROM part'
+            'SELECT id, life, since, until, kind, first, "end", entries, hash, body, sum FROM part'
             " WHERE life = ifnull(?, life)"
         )
-        for number, life, *row, stored in self._db.execute(sql, (only,)):
-            yield number, life, checksum(*row) == stored
+        for number, life, since, until, *row, stored in self._db.execute(sql, (only,)):
+            times = type(since) is type(until) is int
+            yield number, life, times and checksum(*row) == stored
 
     def event_numbers(self, life: int) -> list[int]:
         """The numbers of the events of a life."""

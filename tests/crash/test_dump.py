@@ -20,6 +20,9 @@ from bhyvesim.crash.dump import CrashDump
 from bhyvesim.errors import Frame, KernelStop
 from bhyvesim.kernel.plain import from_plain, to_plain
 from bhyvesim.kernel.revisions import UnknownRevision
+from bhyvesim.kernel.vmspace import Hold
+
+UUID = "6b3c1a52-0000-4000-8000-0123456789ab"
 
 
 def dump() -> CrashDump:
@@ -32,7 +35,7 @@ def dump() -> CrashDump:
     machine.hold(0, 3)
     with pytest.raises(KernelHang) as caught:
         machine.reinit()
-    keys = {"vm": "x", "operation": "reboot", "time_ns": 1 << 60, "uuid": "u"}
+    keys = {"vm": "x", "operation": "reboot", "time_ns": 1 << 60, "uuid": UUID}
     return CrashDump.of(caught.value, machine, **keys)
 
 
@@ -55,7 +58,7 @@ def test_a_panic_has_no_locks():
     machine.mmap_memseg(0, 0, 0, 0x1000, 2)
     with pytest.raises(KernelStop) as caught:
         machine.access(0)
-    keys = {"vm": "x", "operation": "touch", "time_ns": 0, "uuid": "u"}
+    keys = {"vm": "x", "operation": "touch", "time_ns": 0, "uuid": UUID}
     panic = decode(encode(CrashDump.of(caught.value, machine, **keys)))
     assert (panic.hung, panic.locks, panic.message) == (False, (), caught.value.message)
 
@@ -129,7 +132,7 @@ def test_a_sealed_dump_is_refused_or_is_a_machine(path, junk):
 
 
 @given(st.integers(0, 6), st.integers(0, len(ROWS) - 1), JUNK)
-def test_leaves_that_cannot_be_are_refused(at, row, junk):
+def test_rows_that_cannot_be_are_refused(at, row, junk):
     rows = json.loads(json.dumps(ROWS))
     rows[row][at % len(rows[row])] = junk
     try:
@@ -196,35 +199,65 @@ def test_a_dump_of_too_many_lines_is_refused(monkeypatch):
         decode(BYTES)
 
 
-def test_a_small_dump_takes_little_memory():
-    """The worst that fits below 1 MiB, of each kind: pages, leaves, and a head of empty lists."""
-    room = (1 << 20) - 2000
-    pages = []
+def pages_of_a_mebibyte() -> bytes:
+    """Pages of which none is another, as small as they go."""
+    pages, room = [], (1 << 20) - 4000
     while room > 0:
         pages.append(page(len(pages), b"%04x" % len(pages) * 1024))
         room -= len(pages[-1])
-    rows = [[at, at + 1, 1, at, 1] for at in range(100_000)]
-    hollow = {**WHOLE, "facts": [[]] * 1_300_000}
-    dumps = [packed(WHOLE, pages=b"".join(pages)), packed(WHOLE, *rows), packed(hollow)]
-    assert max(map(len, dumps)) < 1 << 20
+    return b"".join(pages)
+
+
+def rows_of(classes: int, count: int):
+    """Leaves that differ in the class of one entry."""
+    middle = [n for i in range(classes) for n in (1000 + i, 1 << i)]
+    return ([at, at + 1, 9, *middle, 10_000_000 + at, 1 << classes] for at in range(count))
+
+
+FREE = {**WHOLE, "holds": 0}
+SMALL = {  # below 1 MiB, and the worst of its kind
+    "pages": lambda: packed(FREE, pages=pages_of_a_mebibyte()),
+    "leaves": lambda: packed(FREE, *([at, at + 1, 1, at, 1] for at in range(140_000))),
+    "leaves of many classes": lambda: packed(FREE, *rows_of(60, 70_000)),
+    "leaves of more classes": lambda: packed(FREE, *rows_of(150, 25_000)),
+    "holds": lambda: packed({**WHOLE, "holds": 250_000}, *([7, 0, 3] for _ in range(250_000))),
+    "holds that are not taken": lambda: packed(FREE, *([7, 0, 3] for _ in range(1 << 20))),
+    "a list of lists": lambda: packed({**FREE, "facts": [[]] * 250_000}),
+    "lists in lists": lambda: packed({**FREE, "facts": [nested(450)] * 1_100}),
+    "a longer head": lambda: packed({**FREE, "facts": [[]] * 1_300_000}),
+}
+
+TAKEN = ("pages", "leaves")
+CROWDED = ("leaves of many classes", "leaves of more classes", "holds")
+
+
+def nested(depth: int):
+    value: list[object] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_a_small_dump_takes_little_memory(kind):
+    data = SMALL[kind]()
+    assert len(data) < 1 << 20
     script = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_DATA, (200 << 20, 200 << 20))
 from bhyvesim.crash.codec import BadDump, decode
 try:
     dump = decode(sys.stdin.buffer.read())
-    print(len(dump.snapshot.contents), len(dump.snapshot.leaves))
+    print("read", len(dump.snapshot.contents), len(dump.snapshot.leaves))
 except BadDump as error:
     print(error)
 """
-    told = []
-    for data in dumps:
-        done = subprocess.run(
-            [sys.executable, "-c", script], input=data, capture_output=True, check=True
-        )
-        told.append(done.stdout.decode().strip())
-    assert told[:2] == [f"{len(pages)} 0", "0 100000"]
-    assert "makes no sense" in told[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=data, capture_output=True, check=True
+    )
+    told = done.stdout.decode()
+    assert told.startswith("read " if kind in TAKEN else "a crash dump that makes no sense (")
+    assert ("too many rows" in told) == (kind in CROWDED)
 
 
 @pytest.mark.parametrize("name", list(to_plain(DUMP.snapshot)))
@@ -238,7 +271,7 @@ def test_a_snapshot_lacks_nothing(name):
 
 def test_a_message_of_somebodys_own_revision_is_one_line():
     stopped = KernelPanic("a\n\x1b[31mb", (Frame("f"),))
-    told = {"vm": "v", "operation": "reboot", "time_ns": 0, "uuid": "u"}
+    told = {"vm": "v", "operation": "reboot", "time_ns": 0, "uuid": UUID}
     dump = CrashDump.of(stopped, Machine("2025", debug=False), **told)
     assert dump.message == "a\\n\\e[31mb"
     assert decode(encode(dump)) == dump
@@ -250,3 +283,15 @@ def test_a_gib_of_one_byte_is_not_too_much():
     data = encode(dump)
     assert len(data) < 3 << 20
     assert decode(data) == dump
+
+
+def test_holds_that_no_line_would_hold():
+    holds = tuple((number, Hold(number << 12, 3)) for number in range(1, 100_001))
+    dump = replace(DUMP, snapshot=DUMP.snapshot.but(holds=holds, last_hold=100_000))
+    assert decode(encode(dump)) == dump
+
+
+@pytest.mark.parametrize("uuid", ["", "u", "zz3c1a52-0000-4000-8000-0123456789ab", UUID + "0"])
+def test_what_is_no_uuid_is_no_dump(uuid):
+    with pytest.raises(BadDump, match="is no UUID"):
+        decode(packed({**WHOLE, "uuid": uuid}, *ROWS))

@@ -56,6 +56,7 @@ from tests.conftest import ROOT
 
 HERE = Path(__file__).parent
 VM = b"name: x\nmemory: 8G\nbootrom: 2M\ntouch: [{gpa: 4G, len: 2M, access: w}]\n"
+_UUID = "6b3c1a52-0000-4000-8000-0123456789ab"
 CELL_SECONDS = 1.0  # so that an input's whole time says whether cells end when they are told to
 
 
@@ -252,7 +253,7 @@ def _dumps() -> list[bytes]:
     seeds = []
     for machine in (small, full):
         stopped = KernelPanic("m", (Frame("vm_reinit", (1,), ("start",)),), {"gpa": 1})
-        made = CrashDump.of(stopped, machine, vm="x", operation="reboot", time_ns=1, uuid="u")
+        made = CrashDump.of(stopped, machine, vm="x", operation="reboot", time_ns=1, uuid=_UUID)
         unpacker = dump.zlib.decompressobj()
         lines = unpacker.decompress(dump.encode(made).partition(b"\n")[2])
         seeds.append(lines + b"\n" + unpacker.unused_data)

@@ -815,6 +815,27 @@ CRASH = (
     ),
     Mutant(
         "crash/codec.py",
+        "        if room < 0:\n",
+        "        if False:\n",
+        "a small dump may have rows without end",
+        "tests/crash/test_dump.py",
+    ),
+    Mutant(
+        "cli/plain.py",
+        "        if option in said or not word:\n",
+        "        if not word:\n",
+        "an option that is said twice is not left to click",
+        "tests/cli/test_plain.py",
+    ),
+    Mutant(
+        "report/verdicts.py",
+        "    if any(not v.safe and not v.unknown for v in found):\n",
+        "    if any(not v.safe for v in found):\n",
+        "what is not modelled is called not safe",
+        "tests/scenario/test_unknown.py",
+    ),
+    Mutant(
+        "crash/codec.py",
         "            if left < 0:\n",
         "            if False:\n",
         "a dump of any size is unpacked",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -69,7 +70,42 @@ def test_a_cell_of_which_nothing_is_known_neither_passes_nor_fails(cli, scenario
     assert [cell["unknown"] for cell in record["scenarios"][0]["cells"]] == [True, False]
 
 
-def test_a_bisection_that_meets_it_says_where(cli, scenario):
-    status, out, err = cli("bisect", scenario, "--jobs", "1")
-    assert (status, out) == (2, "")
-    assert err.startswith(f"bhyvesim: {scenario} t [gpt=13932,debug=true]: {WHY}: expected ")
+def test_a_bisection_names_the_oldest_that_is_known(cli, scenario):
+    status, out, _ = cli("bisect", scenario, "--jobs", "1")
+    assert status == 1
+    assert "in 13896, the oldest that is known (refused EFAULT at create)" in out
+    row = next(line for line in out.splitlines() if line.startswith("DEBUG "))
+    assert row.split()[1:4] == ["unknown", "unknown", "refused"]
+    assert "unknown: what it makes of this scenario is not modelled" in out
+
+
+def test_a_bisection_in_which_none_is_known_to_fail(cli, scenario):
+    path = Path(scenario)
+    path.write_text(path.read_text().replace("[create]", "[{create: , expect: {errno: EFAULT}}]"))
+    status, out, _ = cli("bisect", scenario, "--jobs", "1")
+    assert (status, "no revision is known to fail" in out) == (2, True)
+
+
+LOST = """\
+title: t
+vm:
+  name: x
+  segments: [{id: 0, size: 8G}, {id: 1, size: 2M, name: bootrom}, {id: 2, size: 256T, name: fb}]
+  mappings:
+    - {gpa: 0, segment: 0, len: 3G, prot: rwx}
+    - {gpa: 0xffe00000, segment: 1, len: 2M, prot: r-x}
+    - {gpa: 4G, segment: 0, offset: 3G, len: 5G, prot: rwx}
+  touch: all
+matrix: {gpt: [13932], debug: [false]}
+steps:
+  - create
+  - {reboot: , expect: {lost: any}}
+  - map: {gpa: 32T, segment: 2, len: 240T, prot: rwx}
+"""
+
+
+def test_what_went_before_is_told_first(cli, vm_file):
+    """Pages that were lost are worse than what comes after is unknown."""
+    record = json.loads(cli("run", vm_file(LOST, "lost.yaml"), "--format", "json").out)
+    cell = record["scenarios"][0]["cells"][0]
+    assert (cell["unknown"], cell["outcome"]) == (True, "lost pages at reboot")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,39 @@ def test_a_description_that_was_changed_or_is_gone(cli):
 def test_a_vm_at_no_moment(cli):
     execute("UPDATE vm SET life = 'many' WHERE name = 'damaged'")
     is_refused_alone(cli)
+
+
+@pytest.mark.parametrize("column", ["kind", "first", '"end"', "entries", "hash"])
+@pytest.mark.parametrize("value", ["'x'", "x'00'", "1.5"])
+def test_a_part_that_is_of_another_kind(cli, column, value):
+    """SQLite keeps a value of any type in any column."""
+    execute(f"UPDATE part SET {column} = {value} WHERE life = 2 AND kind = 1")
+    found = cli("state", "check")
+    assert found.status == 1
+    assert "damaged" in found.out
+    is_refused_alone(cli)
+
+
+@pytest.mark.parametrize("column", ["since", "until"])
+def test_a_part_of_no_time(cli, column):
+    execute(f"UPDATE part SET {column} = 'x' WHERE life = 2 AND kind = 1")
+    assert cli("state", "check").status == 1
+    assert cli("--vm=after", "reboot").status == 0
+
+
+def test_a_name_in_the_schema_that_is_no_utf8(cli):
+    """SQLite says what is wrong with the file's own bytes, which Python cannot read."""
+    path = Path(Store().path)
+    data = path.read_bytes()
+    at = data.index(b"CHECK") + 4
+    path.write_bytes(data[:at] + bytes([data[at] ^ 0x80]) + data[at + 1 :])
+    for command in (["show", "after"], ["destroy", "--force", "damaged"], ["list"]):
+        status, out, err = cli(*command)
+        assert (status, out, err.count("\n")) == (4, "", 1), err
+        assert err.startswith(f"bhyvesim: {path} is damaged (")
+    status, out, err = cli("state", "check")
+    assert status in (1, 4)
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("column", ["body", '"end"', "first", "kind"])

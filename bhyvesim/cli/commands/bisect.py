@@ -24,7 +24,8 @@ def bisect(
     Takes the VM and the steps of SCENARIO to every revision, whichever its matrix names;
     the build and all else vary as its matrix says. A failure is a panic, a hang, pages
     lost, a refusal, or a step that is not as expected: an expectation that is only for
-    some revisions (`when: {gpt: ...}`) excuses none. Exit status 1 when a revision fails.
+    some revisions (`when: {gpt: ...}`) excuses none. Exit status 1 when a revision fails,
+    2 when none is known to, and what one makes of it is not modelled.
     """
     from bhyvesim.config.scenario.sources import Sources
     from bhyvesim.report.bisect import bisected
@@ -37,4 +38,6 @@ def bisect(
         results = list(run_cells([scenario], selected, workers, live))
     found = histories(scenario, results)
     show(bisected(scenario, found), fmt)
-    return 1 if any(history.fails for history in found) else 0
+    if any(history.fails for history in found):
+        return 1
+    return 2 if any(history.unknown for history in found) else 0

@@ -67,9 +67,10 @@ def run(
     """Run scenarios on every kernel of their matrix.
 
     A folder stands for the scenarios in it, at any depth. Exit status: 0 when all
-    expectations were met, 1 when some were not, 2 for files that are wrong, and where a
-    cell did not end in time: what would have come of it is not known. Which cells failed
-    is remembered in the state folder, for --last-failed; it needs no FILES then.
+    expectations were met, 1 when some were not, 2 for files that are wrong, and where what
+    comes of a cell is not known: it did not end in time, or the kernel takes what is not
+    modelled. Which cells failed is remembered in the state folder, for --last-failed; it
+    needs no FILES then.
     """
     from bhyvesim.cli.failed import LastFailed
     from bhyvesim.config.scenario.sources import Sources
@@ -208,7 +209,7 @@ def _progress(total: int) -> Iterator[Callable[[CellResult], None]]:
 
         def advance(result: CellResult) -> None:
             nonlocal failed
-            failed += not result.passed
+            failed += not (result.passed or result.undecided)
             bar.update(task, advance=1, description=f"cells, {failed} failed")
 
         yield advance

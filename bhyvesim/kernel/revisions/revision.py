@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from bhyvesim.kernel.calls import AssertionSite
 from bhyvesim.kernel.functions import Function
@@ -113,8 +112,8 @@ class Revision(Value):
     lookup_verify: AssertionSite | None = None
     map_assert: AssertionSite | None = None
     counts_wired: bool = False
-    offsets: Mapping[tuple[str, str], int] = MappingProxyType({})
-    addresses: Mapping[str, int] = MappingProxyType({})
+    offsets: Mapping[tuple[str, str], int] = {}  # nobody changes it
+    addresses: Mapping[str, int] = {}  # nobody changes it
     like: str = ""
     digest: str = ""
 
