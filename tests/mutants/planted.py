@@ -662,7 +662,7 @@ SCENARIO = (
     ),
     Mutant(
         "scenario/bisect.py",
-        "            if outcome not in (NOT_THERE, before):\n",
+        "            if outcome not in (*NEITHER, before):\n",
         "            if outcome != before:\n",
         "a revision that lacks an operation mends or breaks",
         "tests/scenario/test_bisect.py",
