@@ -171,8 +171,8 @@ def explained(text: str) -> list[str]:
     revision = REVISIONS.get(said)
     if revision is not None:
         told = [
-            f"revision {revision.name} ({revision.date}): {revision.summary}\n"
-            f"known: {revision.known}"
+            f"revision {revision.name} ({revision.date}): {revision.summary}.",
+            f"Known: {revision.known}.",
         ]
         return told + ([_BUGS[said]] if said in _BUGS else [])
     said = said.removeprefix("panic ").upper()

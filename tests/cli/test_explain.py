@@ -172,7 +172,10 @@ def test_a_revision_wins_over_a_crash_of_its_number(cli, config, tmp_path):
 
     with closing(sqlite3.connect(tmp_path / "state" / "state.sqlite3")) as db, db:
         db.execute("UPDATE crash SET id = 14042")
-    assert cli("explain", "14042").out.startswith("revision 14042")
+    told = cli("explain", "14042").out
+    assert told.startswith("revision 14042")
+    assert "\n\nKnown: panic A, panic E.\n" in told
+    assert "\\" not in told
     assert cli("explain", "crash:14042").out.startswith("crash 14042: testvm panicked")
 
 
