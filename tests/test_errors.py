@@ -32,6 +32,7 @@ EXAMPLES = {
         e.NotRunning("ENOENT", "why"),
         e.UsageError("said"),
         e.BadValue("problem", "something else"),
+        e.NotModelled("problem", "something else"),
         e.StateError("said"),
         Damaged("what", "problem"),
         LostRace("name"),
