@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from bhyvesim.kernel.gpt.levels import LEAF_SHIFT, LEAF_SPAN, table_span
+from bhyvesim.kernel.gpt.levels import LEAF_SHIFT, LEAF_SPAN, REACH, table_span
 from bhyvesim.kernel.memory import MAX_MEMMAPS, Memmap
 from bhyvesim.kernel.revisions import REVISIONS
 from bhyvesim.kernel.revisions.revision import VMSPACE_END
@@ -148,10 +148,12 @@ class _Reviewer:
             if m.gpa >= VMSPACE_END or (end >= VMSPACE_END and not revision.may_reach_the_end)
         )
         if refusing:
+            unknown = [name for name in REVISIONS if name not in refusing and end >= REACH]
+            others = f"; what {' and '.join(unknown)} make of it is not modelled" if unknown else ""
             yield self.finding(
                 "BV104",
-                f"{m.span} does not end below {VMSPACE_END:#x} (EFAULT)",
-                refusing,
+                f"{m.span} does not end below {VMSPACE_END:#x} (EFAULT){others}",
+                (*unknown, *refusing),
                 m.gpa,
                 i,
             )

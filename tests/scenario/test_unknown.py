@@ -109,3 +109,11 @@ def test_what_went_before_is_told_first(cli, vm_file):
     record = json.loads(cli("run", vm_file(LOST, "lost.yaml"), "--format", "json").out)
     cell = record["scenarios"][0]["cells"][0]
     assert (cell["unknown"], cell["outcome"]) == (True, "lost pages at reboot")
+
+
+def test_a_check_calls_it_neither_safe_nor_refused(cli, far):
+    status, out, _ = cli("check", far)
+    line = next(line for line in out.splitlines() if "BV104" in line)
+    assert "(EFAULT); what 13932 and 14042 make of it is not modelled" in line
+    assert line.endswith("[endangers 13932, 14042, 13896, 14367, 15844, 2025]")
+    assert status == 1
