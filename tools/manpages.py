@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -15,9 +16,8 @@ from bhyvesim.cli.bhyvectl.main import OURS
 from bhyvesim.cli.bhyvectl.options import SIMULATED, TABLE
 from tools.commands import eager_root
 
-FOLDER = Path(__file__).parent.parent / "man"
-DATE = "2026-11-26"  # of the version; not of the day on which somebody runs this
-
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "man"
 
 ENVIRONMENT = {
     "BHYVESIM_VM": "The VM that is meant where none is named.",
@@ -59,6 +59,17 @@ def _escaped(line: str) -> str:
     return f"\\&{shown}" if shown.startswith((".", "'")) else shown
 
 
+def date() -> str:
+    """The day of this version, as the changelog has it: not that on which somebody runs this."""
+    heading = re.search(
+        rf"^## {re.escape(__version__)} \((.+)\)$",
+        (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    assert heading is not None, __version__
+    return heading[1]
+
+
 def main(folder: Path = FOLDER) -> None:
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.1"):
@@ -68,7 +79,7 @@ def main(folder: Path = FOLDER) -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         root = eager_root()
         with patch("click_man.core.get_short_help_str", _whole_line):
-            write_man_pages("bhyvesim", root, version=__version__, target_dir=folder, date=DATE)
+            write_man_pages("bhyvesim", root, version=__version__, target_dir=folder, date=date())
     with (folder / "bhyvesim.1").open("a", encoding="utf-8") as page:
         page.write(root_sections(root))
 
