@@ -68,13 +68,7 @@ def _known_format(text: str) -> str:
     return text
 
 
-def _name(text: str) -> str:
-    if not text:
-        raise BadValue("no name", "a VM's")
-    return text
-
-
-_VALUES = {"--vm": _name, "--format": _known_format}
+_VALUES: Mapping[str, Callable[[str], Any]] = {"--vm": str, "--format": _known_format}
 _VOICES = {"-q": "--quiet", "--quiet": "--quiet", "-v": "--verbose", "--verbose": "--verbose"}
 _BEFORE = "--trust-state"  # stands before the command only
 _COMMANDS = {
@@ -121,7 +115,7 @@ def _said(argv: Sequence[str]) -> tuple[_Command, Said] | None:
             pass
         elif option in readers:
             value = value if equals else next(words, "-")
-            if value.startswith("-"):
+            if not value or value.startswith("-"):
                 return None
             try:
                 told = readers[option](value)

@@ -36,7 +36,8 @@ class Function(NamedTuple):
     def of(cls, prototype: str) -> Function:
         """From ``module:type name(type argument, [type unknown])``; the module may be left out."""
         head, opened, args = prototype.removesuffix(")").partition("(")
-        assert opened and prototype.endswith(")"), prototype  # noqa: PT018
+        assert opened, prototype
+        assert prototype.endswith(")"), prototype
         module, named, declared = head.rpartition(":")
         assert module.isidentifier() or not named, prototype
         returns, name = _parted(declared)

@@ -406,14 +406,14 @@ class Machine:
         Returns how many page tables besides the root were still there at the end (a
         leak). Raises as reinit(). Source: vm_destroy().
         """
+        from bhyvesim.kernel.gpt.rows import node_rows
+
         self.check_running()
         with self._running(DESTROY, {"destroy": 1}):
             self._unmap_apic()
             for slot, memmap in enumerate(self.slots):
                 if memmap is not None:
                     self._free_memmap(slot, memmap)
-        from bhyvesim.kernel.gpt.rows import node_rows
-
         leaked = sum(row.tables for row in node_rows(self.space.gpt)) - 1
         if self.host is not None:
             self.host.give_back(sum(seg.length for seg in self.segs.values()))
@@ -428,10 +428,10 @@ class Machine:
         memmap: ``[gpa, len, segid, segoff, prot, wired]``. Works after a panic: it is the
         crash dump. Raises NotRunning (ENOENT) after destroy.
         """
-        if self.state is MachineState.DESTROYED:
-            self.check_running()
         from bhyvesim.kernel.gpt.rows import node_rows, pte_rows
 
+        if self.state is MachineState.DESTROYED:
+            self.check_running()
         gpt = self.space.gpt
         return {
             "resident": gpt.resident,

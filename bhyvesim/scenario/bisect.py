@@ -59,13 +59,12 @@ class History:
     def changes(self) -> list[Change]:
         """Where it became another; a revision that is neither good nor bad changes nothing."""
         found: list[Change] = []
-        before = FINE
+        before, known = FINE, False
         for revision, outcome in zip(self.revisions, self.outcomes, strict=True):
             if outcome not in (*NEITHER, before):
-                earlier = self.outcomes[: self.revisions.index(revision)]
-                oldest = all(outcome == UNKNOWN for outcome in earlier)
-                found.append(Change(_event(before, outcome, oldest), revision, outcome))
+                found.append(Change(_event(before, outcome, not known), revision, outcome))
                 before = outcome
+            known = known or outcome != UNKNOWN
         return found
 
 

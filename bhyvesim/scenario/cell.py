@@ -146,8 +146,9 @@ class _Walk:
             observed = observe(step, self._cell)
         except NotModelled as error:
             self.outcome = self.outcome if self.outcome != "ok" else f"unknown at {step.name}"
-            place = step.place
-            self.failure = Failure(step.label, place, error.expected, error.problem, unknown=True)
+            self.failure = Failure(
+                step.label, step.place, error.expected, error.problem, unknown=True
+            )
             return True
         self.outcome = outcome_after(self.outcome, step, observed)
         self.drift = self.drift if observed.drift is None else observed.drift

@@ -307,3 +307,8 @@ class CellResult:
     def undecided(self) -> bool:
         """Whether it neither passed nor failed."""
         return self.overdue or self.unknown
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is known that something was not as expected."""
+        return not (self.passed or self.undecided)

@@ -109,7 +109,7 @@ def run(
         write_text(junit, layouts.junit(scenarios, results, moment), new=False)
     overdue = sum(result.overdue for result in results)
     unknown = sum(result.unknown for result in results)
-    failed = sum(not result.passed for result in results) - overdue - unknown
+    failed = sum(result.failed for result in results)
     late = f", {overdue} did not end" if overdue else ""
     late += f", {unknown} not known" if unknown else ""
     cut = f", {len(selected) - len(results)} not run" if len(results) < len(selected) else ""
@@ -209,7 +209,7 @@ def _progress(total: int) -> Iterator[Callable[[CellResult], None]]:
 
         def advance(result: CellResult) -> None:
             nonlocal failed
-            failed += not (result.passed or result.undecided)
+            failed += result.failed
             bar.update(task, advance=1, description=f"cells, {failed} failed")
 
         yield advance
